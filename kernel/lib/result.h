@@ -57,7 +57,7 @@ template <class T>
 class [[nodiscard]] Result {
 public:
     constexpr Result(T value) : value_(move(value)), error_{} {}  // NOLINT(implicit)
-    constexpr Result(Errno error) : empty_(0), error_(error) {}           // NOLINT(implicit)
+    constexpr Result(Errno error) : empty_(0), error_(error) {}   // NOLINT(implicit)
     Result(Result&& other) : empty_(0), error_(other.error_) {
         if (ok()) construct_at<T>(&value_, move(other.value_));
     }
@@ -99,9 +99,9 @@ private:
 }  // namespace barebpf
 
 // The value of a Result, or a return of its error from the enclosing function.
-#define TRY(expression)                                     \
-    ({                                                      \
-        auto try_result_ = (expression);                    \
-        if (!try_result_.ok()) return try_result_.error();  \
-        try_result_.release();                              \
+#define TRY(expression)                                    \
+    ({                                                     \
+        auto try_result_ = (expression);                   \
+        if (!try_result_.ok()) return try_result_.error(); \
+        try_result_.release();                             \
     })

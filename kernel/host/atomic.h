@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Host contract: atomics with mandatory memory order.
+//
+// Every access to memory that another CPU, an interrupt or an NMI may touch at the same time goes
+// through Atomic<T> (or atomic_at() for memory that is not declared so: map values, mapped pages),
+// so that a backend can own each step: the schedule explorer makes each call a scheduling point.
+//
+// Context: any, NMI included. Never fails. T is an integer, enum or pointer of 1, 2, 4 or 8 bytes.
+#pragma once
+
+#include <host_backend/atomic.h>
+
+#include "kernel/lib/annotations.h"
+#include "kernel/lib/types.h"
+
+namespace barebpf::host {
+
+// The backend defines: enum class Order { Relaxed, Acquire, Release, AcqRel, SeqCst }.
+using backend::Order;
+
+template <class A, class T>
+concept IsAtomic = sizeof(A) == sizeof(T) && requires(A a, const A c, T v) {
+    T(c.load(Order::Relaxed));
+    a.store(v, Order::Release);
+    T(a.exchange(v, Order::AcqRel));
+    // Writes the value found to its first argument when it fails, as std::atomic does.
+    bool(a.compare_exchange(v, v, Order::AcqRel, Order::Acquire));
+};
+
+template <class A, class T>
+concept IsAtomicInteger = IsAtomic<A, T> && requires(A a, T v) {
+    T(a.fetch_add(v, Order::Relaxed));
+    T(a.fetch_sub(v, Order::Relaxed));
+    T(a.fetch_and(v, Order::Relaxed));
+    T(a.fetch_or(v, Order::Relaxed));
+    T(a.fetch_xor(v, Order::Relaxed));
+};
+
+template <class T>
+using Atomic = backend::Atomic<T>;
+
+static_assert(IsAtomicInteger<Atomic<u8>, u8> && IsAtomicInteger<Atomic<u16>, u16> &&
+              IsAtomicInteger<Atomic<u32>, u32> && IsAtomicInteger<Atomic<u64>, u64>);
+static_assert(IsAtomic<Atomic<void*>, void*>);
+
+// Plain memory seen as an atomic: for map values and pages shared with user space.
+template <class T>
+ALWAYS_INLINE Atomic<T>& atomic_at(void* where) {
+    return *static_cast<Atomic<T>*>(where);
+}
+template <class T>
+ALWAYS_INLINE const Atomic<T>& atomic_at(const void* where) {
+    return *static_cast<const Atomic<T>*>(where);
+}
+
+// A fence between this CPU's accesses; its comment names its partner.
+ALWAYS_INLINE void fence(Order order) {
+    backend::fence(order);
+}
+
+// One step of a busy-wait loop: lets a sibling hyperthread, or the explorer, go on.
+ALWAYS_INLINE void spin_hint() {
+    backend::spin_hint();
+}
+
+}  // namespace barebpf::host

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Host contract: spin locks.
+//
+// A lock belongs to a class (a tag type with a name and a rank); it is taken only by Guard<Lock,
+// Mode>, with the mode always written:
+//
+//   IrqSave   process or interrupt context: interrupts off, then spin.
+//   NoIrq     the caller has interrupts off already (or the lock is never taken from an interrupt).
+//   Adopt     the lock was taken by acquire_in_any_context(): the form for code that an NMI, or a
+//             program traced into the middle of a critical section, may re-enter:
+//
+//       IrqState irq;
+//       if (!bucket.lock.acquire_in_any_context(&irq)) return Errno::Busy;
+//       Guard<BucketLock, Adopt> guard(bucket.lock, irq);
+//
+// acquire_in_any_context() never deadlocks: it fails at once when this CPU already holds the lock,
+// and in NMI context after a bounded spin (the holder may itself be waiting for what we
+// interrupted).
+//
+// Order: locks nest only from a lower rank to a higher one. Clang's analysis checks what is
+// declared with ACQUIRED_BEFORE; the lock validator checks ranks at run time (docs/locking.md lists
+// them all).
+#pragma once
+
+#include <host_backend/spinlock.h>
+
+#include "kernel/host/cpu.h"
+#include "kernel/host/lock_validator.h"
+#include "kernel/lib/annotations.h"
+
+namespace barebpf::host {
+
+// The backend's raw lock: 4 bytes, zero-initialised is unlocked.
+template <class L>
+concept IsRawSpinLock = sizeof(L) == 4 && requires(L lock) {
+    lock.lock();                                  // spins; NMI: never
+    { lock.try_lock() } -> SameAs<bool>;          // any context
+    { lock.held_by_this_cpu() } -> SameAs<bool>;  // any context; exact for this CPU
+    lock.unlock();
+};
+static_assert(IsRawSpinLock<backend::RawSpinLock>);
+
+using IrqState = Cpu::IrqState;
+
+struct IrqSave {};
+struct NoIrq {};
+struct Adopt {};
+
+template <class Lock, class Mode>
+class Guard;
+
+// Class: struct BucketClass { static constexpr LockClass kClass{"bucket_lock", 40}; };
+template <class Class>
+class CAPABILITY("spinlock") SpinLock {
+public:
+    constexpr SpinLock() = default;
+    SpinLock(const SpinLock&) = delete;
+    SpinLock& operator=(const SpinLock&) = delete;
+
+    [[nodiscard]] bool acquire_in_any_context(IrqState* irq) TRY_ACQUIRE(true) {
+        *irq = Cpu::irq_save();
+        for (u32 spins = 0; !raw_.try_lock(); ++spins) {
+            const bool give_up = raw_.held_by_this_cpu() || (in_nmi() && spins >= kNmiSpins);
+            if (UNLIKELY(give_up)) {
+                Cpu::irq_restore(*irq);
+                return false;
+            }
+            backend::spin_relax(spins);
+        }
+        validator::acquired(Class::kClass, this);
+        return true;
+    }
+
+private:
+    template <class Lock, class Mode>
+    friend class Guard;
+
+    // Long enough for any critical section of this project on another CPU, short enough for an NMI.
+    static constexpr u32 kNmiSpins = 4096;
+
+    void lock() ACQUIRE() {
+        validator::acquiring(Class::kClass, this);
+        raw_.lock();
+        validator::acquired(Class::kClass, this);
+    }
+    void unlock() RELEASE() {
+        validator::released(Class::kClass, this);
+        raw_.unlock();
+    }
+
+    backend::RawSpinLock raw_;
+};
+
+template <class Lock>
+class SCOPED_CAPABILITY Guard<Lock, IrqSave> {
+public:
+    explicit Guard(Lock& lock) ACQUIRE(lock) : lock_(lock), irq_(Cpu::irq_save()) { lock_.lock(); }
+    ~Guard() RELEASE() {
+        lock_.unlock();
+        Cpu::irq_restore(irq_);
+    }
+    Guard(const Guard&) = delete;
+    Guard& operator=(const Guard&) = delete;
+
+private:
+    Lock& lock_;
+    IrqState irq_;
+};
+
+template <class Lock>
+class SCOPED_CAPABILITY Guard<Lock, NoIrq> {
+public:
+    explicit Guard(Lock& lock) ACQUIRE(lock) : lock_(lock) { lock_.lock(); }
+    ~Guard() RELEASE() { lock_.unlock(); }
+    Guard(const Guard&) = delete;
+    Guard& operator=(const Guard&) = delete;
+
+private:
+    Lock& lock_;
+};
+
+template <class Lock>
+class SCOPED_CAPABILITY Guard<Lock, Adopt> {
+public:
+    Guard(Lock& lock, IrqState irq) REQUIRES(lock) : lock_(lock), irq_(irq) {}
+    ~Guard() RELEASE() {
+        lock_.unlock();
+        Cpu::irq_restore(irq_);
+    }
+    Guard(const Guard&) = delete;
+    Guard& operator=(const Guard&) = delete;
+
+private:
+    Lock& lock_;
+    IrqState irq_;
+};
+
+}  // namespace barebpf::host
