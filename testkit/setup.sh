@@ -1,0 +1,82 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# The one list of Debian packages that this project needs, and what each is for.
+#
+#     testkit/setup.sh            what building, testing and the demo need
+#     testkit/setup.sh captures   also the tools that testkit/data/make_captures.sh records
+#
+# As root it installs what is missing, quietly. Without root it installs nothing: if something is
+# missing it prints the one apt-get line to run and fails, otherwise it succeeds without a word.
+set -eu
+
+packages() {
+    cat <<'LIST'
+meson               build system
+ninja-build         build system's engine
+pkg-config          finds libbpf, libpcap and the other libraries
+ccache              makes the second build of the same sources fast
+g++                 first compiler (GCC 12)
+gcc                 C clients: oracle, libbpf skeletons
+clang-19            second compiler, sanitizers, thread-safety analysis, BPF objects
+llvm-19             symbolizer for sanitizer reports, llvm-objdump for BPF objects
+lld-19              linker for sanitizer and bare-metal builds
+libclang-rt-19-dev  run-time libraries of ASan, UBSan, TSan and libFuzzer
+clang-16            BPF objects of an older compiler
+libc6-dev           C library headers
+linux-libc-dev      the system's <linux/bpf.h>, which ours is compared with
+libgtest-dev        GoogleTest: unit tests
+libbenchmark-dev    Google Benchmark: bench/
+libbpf-dev          loads ELF objects: command line, clients, oracle; bpf_helpers.h for BPF C
+bpftool             writes skeletons; a client in tests of its own
+libpcap-dev         reads and writes captures
+libelf-dev          libbpf's ELF parser
+zlib1g-dev          libbpf's section decompressor
+nlohmann-json3-dev  JSON output, and test data that is JSON
+libseccomp-dev      filter that kills a client which calls the kernel's bpf(2)
+libxdp1             brings xdp-dispatcher.o, a real program that others wrote
+python3             small scripts: summary of test results, test data
+LIST
+    [ "${1:-}" = captures ] && cat <<'LIST'
+tcpdump             takes the captures
+iproute2            ip: namespaces and veth pairs
+util-linux          unshare: the private mount namespace
+ethtool             turns checksum offload off, so that checksums on the wire are real
+iputils-ping        ping
+iputils-arping      arping
+curl                HTTP client
+dnsmasq-base        DNS server
+bind9-dnsutils      dig: DNS client
+LIST
+    return 0
+}
+
+installed() {
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+missing() {
+    packages "${1:-}" | while read -r name _; do
+        installed "$name" || printf '%s ' "$name"
+    done
+}
+
+need=$(missing "${1:-}")
+[ -n "$need" ] || exit 0
+
+if [ "$(id -u)" != 0 ]; then
+    echo "These Debian packages are missing. Install them, then start again:" >&2
+    echo "    sudo apt-get install --no-install-recommends $need" >&2
+    exit 1
+fi
+
+echo "installing: $need"
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+# shellcheck disable=SC2086  # a list of words
+if ! { apt-get update -q && apt-get install -y -q --no-install-recommends $need; } </dev/null >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    echo "setup.sh: apt-get failed, see above. Without network, install by hand: $need" >&2
+    exit 1
+fi
