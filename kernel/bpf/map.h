@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What every map is, and what a map type provides.
+//
+// Lifetime. A map is counted twice, as on Linux:
+//   refs        anything that needs the memory: descriptors, programs, a running command, pins
+//   user_refs   what user space holds (descriptors, pins): when the last goes, release_uref()
+//               empties a program array, which breaks the cycle program -> array -> program
+// At zero refs the map leaves the id table and is freed from process context after a grace period,
+// so that lookups need no reference: programs hold the RCU read side while they run.
+//
+// Contexts. lookup, update, erase, push, pop, peek are called by programs: any context, NMI
+// included, inside an RCU read section, pinned to a CPU. They return 64-bit values because compiled
+// programs call them directly and read the whole register. Everything else is called from process
+// context.
+#pragma once
+
+#include "kernel/host/contract.h"
+#include "kernel/lib/result.h"
+#include "uapi/linux/bpf.h"
+
+namespace barebpf {
+
+struct Map;
+struct Btf;
+class TextBuffer;
+
+struct MapOps {
+    // Refuses a MAP_CREATE that this type cannot serve, in Linux's order of checks; allocates
+    // nothing.
+    Result<void> (*check_attr)(const bpf_attr& attr);
+    // The generic fields are filled by the caller from attr afterwards (map_init_from_attr()).
+    Result<Map*> (*create)(const bpf_attr& attr);
+    // No reader is left. Frees in steps when there is much to free.
+    void (*free)(Map* map);
+
+    // -- called by programs; s64 results are 0 or -errno --
+    void* (*lookup)(Map* map, const void* key);  // null: no such element
+    s64 (*update)(Map* map, const void* key, const void* value, u64 flags);
+    s64 (*erase)(Map* map, const void* key);
+    s64 (*push)(Map* map, const void* value, u64 flags);
+    s64 (*pop)(Map* map, void* value);
+    s64 (*peek)(Map* map, void* value);
+
+    // -- called by bpf(2) --
+    // key may be null: the first key. -ENOENT after the last one.
+    s64 (*next_key)(Map* map, const void* key, void* next_key);
+    // Null: bpf(2) copies from lookup(). Otherwise the type's own way (per-CPU values, program
+    // ids). value has value_size_for_user(map) bytes.
+    s64 (*copy_value)(Map* map, const void* key, void* value, u64 flags);
+    // Null: update() under a pin and a read section does.
+    s64 (*update_from_user)(Map* map, const void* key, const void* value, u64 flags);
+    s64 (*lookup_and_erase)(Map* map, const void* key, void* value, u64 flags);
+
+    // -- for types whose values are descriptors (program arrays, maps of maps) --
+    Result<void*> (*fd_get)(Map* map, int fd);  // the object, counted, or why not
+    void (*fd_put)(void* object);
+    u32 (*fd_id)(void* object);
+    void (*release_uref)(Map* map);
+
+    // -- for the verifier and the compilers --
+    // Instructions that look up (R1 map, R2 key -> R0 value or null) without a call; their number,
+    // or 0.
+    u32 (*emit_lookup)(const Map* map, bpf_insn* out, u32 capacity);
+    // The address of value bytes [offset, ...) of a map usable by BPF_PSEUDO_MAP_VALUE (.rodata,
+    // .data).
+    Result<u64> (*direct_value)(const Map* map, u32 offset);
+    // Whether inner may stand in for the template of a map of maps.
+    bool (*meta_equal)(const Map* meta, const Map* inner);
+
+    Result<host::MmapPages> (*mmap)(Map* map, const host::MmapRequest& request);
+    u32 (*poll)(Map* map);
+};
+
+inline constexpr u32 kObjectNameLength = BPF_OBJ_NAME_LEN;
+
+// The generic head of each map; a type derives from it (struct HashMap : Map).
+struct Map : host::FileObject {
+    const MapOps* ops = nullptr;
+    u32 type = 0;  // enum bpf_map_type
+    u32 key_size = 0;
+    u32 value_size = 0;
+    u32 max_entries = 0;
+    u32 flags = 0;  // BPF_F_*
+    u32 id = 0;     // 0: not in the table (any more)
+    u64 extra = 0;
+    char name[kObjectNameLength] = {};
+
+    u32 btf_key_type_id = 0;
+    u32 btf_value_type_id = 0;
+    Btf* btf = nullptr;         // counted; null without BTF
+    s32 spin_lock_offset = -1;  // of a bpf_spin_lock in the value
+    s32 timer_offset = -1;
+
+    bool bypass_spec_v1 = true;  // creator was privileged: no index masking needed
+    host::Atomic<u32> refs{};
+    host::Atomic<u32> user_refs{};
+    // Writers from user space in flight (updates, writable mappings). Freezing needs zero: the
+    // count moves to kFrozen in one step, so that no write can slip in behind it.
+    host::Atomic<u32> writers{};
+    static constexpr u32 kFrozen = 0x8000'0000;
+
+    host::MemoryOwner memory;  // what memlock reports, without this struct's own size
+    host::RcuHead rcu;
+};
+
+// The operations for a map type, or null when it is not built: bpf(2) then fails as an older kernel
+// does.
+const MapOps* map_ops(u32 map_type);
+
+void map_get(Map* map);  // refs
+void map_put(Map* map);
+void map_get_with_uref(Map* map);  // refs and user_refs
+void map_put_with_uref(Map* map);
+// A counted reference from a descriptor. mode tells what bpf(2) may do through it.
+struct MapRef {
+    Map* map;
+    host::FileMode mode;
+};
+Result<MapRef> map_get_by_fd(int fd);
+Result<Map*> map_get_by_id(u32 id);  // counted; NoEnt
+
+// Copies the generic fields of a MAP_CREATE into a fresh map.
+void map_init_from_attr(Map* map, const MapOps* ops, const bpf_attr& attr);
+bool map_is_frozen(const Map* map);
+// Before and after each write from user space; false once the map is frozen.
+bool map_begin_write(Map* map);
+void map_end_write(Map* map);
+
+// Bytes of a value as bpf(2) passes it: per-CPU types carry one 8-byte-aligned value for each CPU.
+u32 value_size_for_user(const Map* map);
+bool is_percpu_map(u32 map_type);
+
+}  // namespace barebpf
