@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Labels, and the choice between short and near jumps.
+//
+// The same code is emitted twice. The first pass takes every jump as short and records where labels
+// and jumps are; relax() then lengthens those jumps that do not reach, again and again until
+// nothing changes; the second pass emits with the sizes and label positions found. Lengthening only
+// ever moves things apart, so the process ends, and it ends at the shortest code that this emission
+// order allows.
+//
+//     first pass      relax()                      second pass
+//     +----+          jump 0: 300 bytes away       +----+
+//     |jmp | short -> grows by 3: near             |jmp | near, target known
+//     | .. |          jump 1: 120 + 3 away         | .. |
+//     |jcc | short -> fits, stays                  |jcc | short, target known
+//     +----+                                       +----+
+//
+// What is emitted between labels must have the same length in both passes; a label that is then
+// bound elsewhere than relax() said makes the layout (and with it the assembler) fail. No memory is
+// allocated: the tables are the caller's.
+#pragma once
+
+#include "arch/x86/net/operands.h"
+
+namespace barebpf::x86 {
+
+class Layout {
+public:
+    struct Mark {              // one per label
+        u32 position = ~0u;    // in the code, ~0 while unbound
+        u32 jumps_before = 0;  // of those recorded in the first pass
+    };
+    struct Jump {  // one per relaxable jump, in the order of emission
+        u32 end;   // of the short form, in the first pass's code
+        u32 label;
+        u32 moved;  // by how much the jumps before it have grown
+        u8 growth;  // from short to near: 3 for jmp, 4 for jcc
+        bool near;
+    };
+
+    Layout(Mark* marks, u32 mark_capacity, Jump* jumps, u32 jump_capacity)
+        : marks_(marks),
+          jumps_(jumps),
+          mark_capacity_(mark_capacity),
+          jump_capacity_(jump_capacity) {}
+
+    Label new_label();
+    // Before the second pass: decides all sizes and positions. False when a label is not bound or a
+    // table was too small.
+    bool relax();
+
+    bool ok() const { return ok_; }
+    bool final_pass() const { return final_; }
+    u32 position(Label label) const;
+    u32 jump_count() const { return jump_count_; }
+    u32 label_count() const { return label_count_; }
+
+    // For the assembler.
+    void bind(Label label, u32 position);
+    bool next_jump_is_near(Label label, u32 short_end, u32 growth);
+
+private:
+    bool grow_once();
+    u32 moved_at(const Mark& mark) const;
+
+    Mark* marks_;
+    Jump* jumps_;
+    u32 mark_capacity_;
+    u32 jump_capacity_;
+    u32 label_count_ = 0;
+    u32 jump_count_ = 0;
+    u32 next_jump_ = 0;
+    u32 total_growth_ = 0;
+    bool final_ = false;
+    bool ok_ = true;
+};
+
+}  // namespace barebpf::x86
