@@ -49,14 +49,18 @@ enum class RetType : u8 {
 
 struct HelperProto {
     const char* name;      // without the bpf_ prefix, as in the log: "bpf_map_lookup_elem#1"
-    const void* function;  // BpfFunction
+    BpfFunction function;  // null: no function stands behind it (tail_call)
     RetType ret;
     ArgType args[5];
     bool gpl_only = false;
+    bool privileged = false;           // not offered to unprivileged programs
     bool packet_access = false;        // may be handed pointers into the packet
     bool changes_packet_data = false;  // every packet pointer is void afterwards
     u32 fixed_size = 0;
 };
+
+// Seeds the per-CPU generators of bpf_get_prandom_u32; when the world is made.
+void seed_prandom();
 
 // The prototype of a helper that every program type offers, or null.
 const HelperProto* base_helper_proto(u32 func_id);

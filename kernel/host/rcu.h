@@ -25,6 +25,7 @@ template <class R>
 concept IsRcu = requires(RcuHead* head, RcuCallback callback) {
     typename R::ReadGuard;  // guard, default-constructible, nests
     R::call(head, callback);
+    R::call_process(head, callback);
     R::synchronize();
     R::barrier();                        // returns when every callback queued before has run
     { R::read_held() } -> SameAs<bool>;  // for assertions; may always say true
@@ -35,6 +36,11 @@ using RcuReadGuard = backend::Rcu::ReadGuard;
 
 inline void call_rcu(RcuHead* head, RcuCallback callback) {
     backend::Rcu::call(head, callback);
+}
+// The same, but the callback runs in process context and may sleep: for objects whose release takes
+// others along (a program its maps, a map its pages).
+inline void call_rcu_process(RcuHead* head, RcuCallback callback) {
+    backend::Rcu::call_process(head, callback);
 }
 inline void synchronize_rcu() {
     backend::Rcu::synchronize();

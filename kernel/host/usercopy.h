@@ -24,8 +24,9 @@ struct UserAddress {
 
 template <class U>
 concept IsUserCopy = requires(void* to, const void* from, u64 user, size_t size) {
-    { U::from_user(to, user, size) } -> SameAs<bool>;  // false: a byte could not be read
-    { U::to_user(user, from, size) } -> SameAs<bool>;  // false: a byte could not be written
+    { U::from_user(to, user, size) } -> SameAs<bool>;     // false: a byte could not be read
+    { U::to_user(user, from, size) } -> SameAs<bool>;     // false: a byte could not be written
+    { U::read_nofault(to, user, size) } -> SameAs<bool>;  // false: a byte could not be read
 };
 static_assert(IsUserCopy<backend::UserCopy>);
 
@@ -45,6 +46,12 @@ template <TriviallyCopyable T>
 Result<void> put_user(UserAddress to, const T& value) {
     return copy_to_user(to, &value, sizeof(T));
 }
+// Reads an address of this kernel that may be anything (a pointer that a program computed). Context: any,
+// NMI included; never sleeps.
+inline bool read_nofault(void* to, u64 from, size_t size) {
+    return backend::UserCopy::read_nofault(to, from, size);
+}
+
 // Copies a string with its NUL. Length without NUL; TooBig when size bytes hold no NUL; Fault.
 Result<u32> copy_string_from_user(char* to, UserAddress from, u32 size);
 // True if all bytes are zero; Fault when one cannot be read.
