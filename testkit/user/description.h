@@ -7,8 +7,6 @@
 #include "kernel/host/contract.h"
 #include "testkit/user/internal.h"
 
-#pragma GCC visibility push(hidden)
-
 namespace barebpf::user {
 
 struct Description {
@@ -24,8 +22,7 @@ inline void fill_description(Description* description, host::FileObject* object,
     description->object = object;
     description->mode = mode;
     description->references.store(1, Order::Relaxed);
-    snprintf(description->name, sizeof(description->name), "anon_inode:%s",
-             object->file_ops->name);
+    snprintf(description->name, sizeof(description->name), "anon_inode:%s", object->file_ops->name);
 }
 
 // Inside the library. Null: not one of ours.
@@ -34,5 +31,3 @@ Description* reference_description(int fd);
 void put_description(Description* description, bool nested);
 
 }  // namespace barebpf::user
-
-#pragma GCC visibility pop

@@ -63,8 +63,9 @@ u8* reserve_arena() {
     const auto text = reinterpret_cast<uintptr_t>(&fill_with_traps) & ~(kChunk - 1);
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     for (size_t step = kArena; step < static_cast<size_t>(kReach); step += size_t{64} << 20) {
-        for (uintptr_t hint : {text - step, text + step - kArena + kChunk * 32}) {
-            if (step + kChunk * 32 > text) continue;
+        if (step > text) break;
+        const uintptr_t hints[] = {text - step, text + step - kArena + kChunk * 32};
+        for (uintptr_t hint : hints) {
             void* at = mmap(reinterpret_cast<void*>(hint), kArena, PROT_NONE,
                             flags | MAP_FIXED_NOREPLACE, -1, 0);
             if (at == MAP_FAILED) continue;

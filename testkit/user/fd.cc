@@ -12,12 +12,12 @@
 // what bpf(2) shows afterwards does not depend on luck. A close in a signal handler that
 // interrupted the library cannot wait: the thread releases the object when it leaves.
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <fcntl.h>
 
 #include "testkit/user/description.h"
 #include "testkit/user/internal.h"

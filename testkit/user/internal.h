@@ -4,8 +4,6 @@
 
 #include "kernel/host/contract.h"
 
-#pragma GCC visibility push(hidden)
-
 namespace barebpf::user {
 
 using host::Order;
@@ -76,5 +74,3 @@ private:
 };
 
 }  // namespace barebpf::user
-
-#pragma GCC visibility pop

@@ -38,8 +38,7 @@ int nmi_signal() {
 
 PendingInterrupt* take_request() {
     for (u32 tries = 0;; ++tries) {
-        PendingInterrupt& request =
-            requests[next_request.fetch_add(1, Order::Relaxed) % kRequests];
+        PendingInterrupt& request = requests[next_request.fetch_add(1, Order::Relaxed) % kRequests];
         // The acquire pairs with the release in drop_request().
         if (!request.used.exchange(1, Order::Acquire)) return &request;
         if (tries % kRequests == kRequests - 1) sched_yield();

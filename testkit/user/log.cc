@@ -31,8 +31,8 @@ void Log::print(u8 level, const char* text, size_t length) {
         to(static_cast<host::LogLevel>(level), text, length);
         return;
     }
-    static constexpr const char* kPrefix[] = {"barebpf: error: ", "barebpf: warning: ",
-                                              "barebpf: ", "barebpf: trace: "};
+    static constexpr const char* kPrefix[] = {
+        "barebpf: error: ", "barebpf: warning: ", "barebpf: ", "barebpf: trace: "};
     write_line(kPrefix[level & 3], text, length);
 }
 

@@ -22,8 +22,8 @@ namespace barebpf::user {
 
 namespace {
 
-constexpr u32 kHugeRun = 512;                       // pages of a huge page
-constexpr u32 kMaxPages = u32{1} << 26;             // 256 GiB: what the bitmap can tell
+constexpr u32 kHugeRun = 512;            // pages of a huge page
+constexpr u32 kMaxPages = u32{1} << 26;  // 256 GiB: what the bitmap can tell
 constexpr size_t kBitmapBytes = kMaxPages / 8;
 
 struct PageFile {

@@ -54,6 +54,7 @@ struct SlotHost {
     }
     static void kick() { attention.fetch_or(kAttentionRcu, Order::AcqRel); }
     static void clear_pending() { attention.fetch_and(~kAttentionRcu, Order::AcqRel); }
+    static u32& process_depth() { return thread_state.process_depth; }
     static void expedite() { barrier_on_all_threads(); }
 };
 
@@ -69,6 +70,10 @@ void expect_may_sleep(const char* what) {
 
 void Rcu::call(RcuHead* head, void (*callback)(RcuHead*)) {
     domain.call(head, callback);
+}
+
+void Rcu::call_process(RcuHead* head, void (*callback)(RcuHead*)) {
+    domain.call_process(head, callback);
 }
 
 void Rcu::synchronize() {

@@ -157,6 +157,10 @@ bool UserCopy::from_user(void* to, u64 from, size_t size) {
     return barebpf_user_copy(to, reinterpret_cast<const void*>(from), size);
 }
 
+bool UserCopy::read_nofault(void* to, u64 from, size_t size) {
+    return from_user(to, from, size);
+}
+
 bool UserCopy::to_user(u64 to, const void* from, size_t size) {
     user::install_fault_handlers();
     if (UNLIKELY(!user::in_user_range(to, size))) return false;

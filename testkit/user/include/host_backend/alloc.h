@@ -4,8 +4,6 @@
 
 #include "kernel/lib/types.h"
 
-#pragma GCC visibility push(hidden)
-
 namespace barebpf::backend {
 
 struct Heap {
@@ -14,5 +12,3 @@ struct Heap {
 };
 
 }  // namespace barebpf::backend
-
-#pragma GCC visibility pop

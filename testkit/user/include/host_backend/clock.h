@@ -4,8 +4,6 @@
 
 #include "kernel/lib/types.h"
 
-#pragma GCC visibility push(hidden)
-
 namespace barebpf::backend {
 
 struct Clock {
@@ -17,5 +15,3 @@ struct Clock {
 };
 
 }  // namespace barebpf::backend
-
-#pragma GCC visibility pop

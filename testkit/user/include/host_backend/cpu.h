@@ -14,8 +14,6 @@
 #include "kernel/lib/annotations.h"
 #include "kernel/lib/types.h"
 
-#pragma GCC visibility push(hidden)
-
 namespace barebpf::backend {
 
 inline constexpr u32 kNoCpu = ~0u;
@@ -34,23 +32,26 @@ struct ThreadState {
     u32 cpu = kNoCpu;  // the owned slot; kNoCpu before it is taken and once it is given up
     u32 entered = 0;   // between the start of enter() and the end of leave()
     u32 irq_off = 0;
-    u32 nmi = 0;          // depth of simulated NMIs
-    u32 pins = 0;         // validator builds: Pin guards held
-    u32 read_guards = 0;  // validator builds: RCU read guards held
-    u64 word = 0;         // the slot's word, which only the owner changes
+    u32 nmi = 0;            // depth of simulated NMIs
+    u32 pins = 0;           // validator builds: Pin guards held
+    u32 read_guards = 0;    // validator builds: RCU read guards held
+    u32 process_depth = 0;  // RCU callbacks that may sleep, being run
+    u64 word = 0;           // the slot's word, which only the owner changes
     PendingInterrupt* pending = nullptr;
     s32 thread_id = 0;
 };
 
-extern __thread ThreadState thread_state __attribute__((tls_model("initial-exec")));
-extern CpuSlot cpu_slots[kCpuSlots];
-extern u32 cpu_count;
+// Hidden, so that code of a shared library reaches them without the indirection of an exported name.
+#define BAREBPF_HIDDEN __attribute__((visibility("hidden")))
+extern __thread ThreadState thread_state BAREBPF_HIDDEN __attribute__((tls_model("initial-exec")));
+extern CpuSlot cpu_slots[kCpuSlots] BAREBPF_HIDDEN;
+extern u32 cpu_count BAREBPF_HIDDEN;
 
 // What whoever leaves the library, or passes a yield point, should look at.
 inline constexpr u32 kAttentionRcu = 1;       // callbacks wait for a grace period
 inline constexpr u32 kAttentionDeferred = 2;  // releases that a signal handler left behind
 inline constexpr u32 kAttentionWaiter = 256;  // added once for each thread that waits for a slot
-extern Atomic<u32> attention;
+extern Atomic<u32> attention BAREBPF_HIDDEN;
 
 void enter();
 void leave();
@@ -85,8 +86,12 @@ struct Cpu {
     class Pin {
     public:
 #if defined(BAREBPF_LOCK_VALIDATOR)
-        ALWAYS_INLINE Pin() { ++thread_state.pins; }
-        ALWAYS_INLINE ~Pin() { --thread_state.pins; }
+        ALWAYS_INLINE Pin() {
+            ++thread_state.pins;
+        }
+        ALWAYS_INLINE ~Pin() {
+            --thread_state.pins;
+        }
 #else
         ALWAYS_INLINE Pin() {}
         ALWAYS_INLINE ~Pin() {}
@@ -104,8 +109,12 @@ struct Cpu {
 #endif
         return cpu;
     }
-    static ALWAYS_INLINE u32 possible() { return cpu_count; }
-    static ALWAYS_INLINE bool in_nmi() { return thread_state.nmi != 0; }
+    static ALWAYS_INLINE u32 possible() {
+        return cpu_count;
+    }
+    static ALWAYS_INLINE bool in_nmi() {
+        return thread_state.nmi != 0;
+    }
 
     static ALWAYS_INLINE IrqState irq_save() {
         IrqState old = thread_state.irq_off;
@@ -126,5 +135,3 @@ struct Cpu {
 };
 
 }  // namespace barebpf::backend
-
-#pragma GCC visibility pop

@@ -5,8 +5,6 @@
 
 #include "kernel/lib/types.h"
 
-#pragma GCC visibility push(hidden)
-
 namespace barebpf::backend {
 
 struct Cred {
@@ -19,5 +17,3 @@ struct Cred {
 };
 
 }  // namespace barebpf::backend
-
-#pragma GCC visibility pop

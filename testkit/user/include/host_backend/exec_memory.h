@@ -5,8 +5,6 @@
 
 #include "kernel/lib/types.h"
 
-#pragma GCC visibility push(hidden)
-
 namespace barebpf::backend {
 
 struct ExecMemory {
@@ -18,5 +16,3 @@ struct ExecMemory {
 };
 
 }  // namespace barebpf::backend
-
-#pragma GCC visibility pop

@@ -11,8 +11,6 @@ enum class FileMode : u8;
 struct FileRef;
 }  // namespace barebpf::host
 
-#pragma GCC visibility push(hidden)
-
 namespace barebpf::backend {
 
 struct Fd {
@@ -21,5 +19,3 @@ struct Fd {
 };
 
 }  // namespace barebpf::backend
-
-#pragma GCC visibility pop

@@ -5,8 +5,6 @@
 
 #include "kernel/lib/types.h"
 
-#pragma GCC visibility push(hidden)
-
 namespace barebpf::backend {
 
 inline constexpr size_t kPageSize = 4096;
@@ -23,5 +21,3 @@ struct Pages {
 };
 
 }  // namespace barebpf::backend
-
-#pragma GCC visibility pop

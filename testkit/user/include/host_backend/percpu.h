@@ -4,8 +4,6 @@
 
 #include <host_backend/cpu.h>
 
-#pragma GCC visibility push(hidden)
-
 namespace barebpf::backend {
 
 struct PerCpu {
@@ -23,5 +21,3 @@ struct PerCpu {
 };
 
 }  // namespace barebpf::backend
-
-#pragma GCC visibility pop

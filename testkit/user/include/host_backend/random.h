@@ -4,8 +4,6 @@
 
 #include "kernel/lib/types.h"
 
-#pragma GCC visibility push(hidden)
-
 namespace barebpf::backend {
 
 struct Random {
@@ -13,5 +11,3 @@ struct Random {
 };
 
 }  // namespace barebpf::backend
-
-#pragma GCC visibility pop

@@ -7,8 +7,6 @@
 
 #include "testkit/rcu/rcu_head.h"
 
-#pragma GCC visibility push(hidden)
-
 namespace barebpf::backend {
 
 using rcu::RcuHead;
@@ -21,7 +19,9 @@ struct Rcu {
             if (UNLIKELY(thread_state.cpu == kNoCpu)) outside_the_library();
             ++thread_state.read_guards;
         }
-        ALWAYS_INLINE ~ReadGuard() { --thread_state.read_guards; }
+        ALWAYS_INLINE ~ReadGuard() {
+            --thread_state.read_guards;
+        }
 #else
         ALWAYS_INLINE ReadGuard() {}
         ALWAYS_INLINE ~ReadGuard() {}
@@ -31,11 +31,12 @@ struct Rcu {
     };
 
     static void call(RcuHead* head, void (*callback)(RcuHead*));
+    static void call_process(RcuHead* head, void (*callback)(RcuHead*));
     static void synchronize();
     static void barrier();
-    static ALWAYS_INLINE bool read_held() { return thread_state.cpu != kNoCpu; }
+    static ALWAYS_INLINE bool read_held() {
+        return thread_state.cpu != kNoCpu;
+    }
 };
 
 }  // namespace barebpf::backend
-
-#pragma GCC visibility pop

@@ -7,8 +7,6 @@
 
 #include <host_backend/cpu.h>
 
-#pragma GCC visibility push(hidden)
-
 namespace barebpf::backend {
 
 void spin_relax_slow(u32 spins);
@@ -47,5 +45,3 @@ private:
 };
 
 }  // namespace barebpf::backend
-
-#pragma GCC visibility pop

@@ -5,15 +5,12 @@
 
 #include "kernel/lib/types.h"
 
-#pragma GCC visibility push(hidden)
-
 namespace barebpf::backend {
 
 struct UserCopy {
     static bool from_user(void* to, u64 from, size_t size);
     static bool to_user(u64 to, const void* from, size_t size);
+    static bool read_nofault(void* to, u64 from, size_t size);
 };
 
 }  // namespace barebpf::backend
-
-#pragma GCC visibility pop

@@ -9,8 +9,6 @@
 
 #include "kernel/lib/types.h"
 
-#pragma GCC visibility push(hidden)
-
 namespace barebpf::backend {
 
 class WaitQueue {
@@ -24,10 +22,8 @@ public:
     void drain();
 
 private:
-    Atomic<s32> event_{};       // descriptor + 1
-    Atomic<u32> signalled_{};   // a wake-up is in the counter: the next need not write
+    Atomic<s32> event_{};      // descriptor + 1
+    Atomic<u32> signalled_{};  // a wake-up is in the counter: the next need not write
 };
 
 }  // namespace barebpf::backend
-
-#pragma GCC visibility pop
