@@ -6,6 +6,9 @@
 //     TEST(Suite, Name), TEST_F(Fixture, Name) with SetUp() and TearDown()
 //     EXPECT_ / ASSERT_  TRUE FALSE EQ NE LT LE GT GE STREQ
 //     run_on_cpus(count, function)   runs function(cpu_number) on that many CPUs at once and waits
+//     host::Cpu::Entry               around what uses the library directly in the test's own body
+//                                    (run_on_cpus holds one for its function)
+// Up to eight CPUs in user space.
 #pragma once
 
 #include <gtest/gtest.h>

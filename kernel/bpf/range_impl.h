@@ -102,7 +102,9 @@ Slice<U> zero_extend_slice(const Slice<U>& slice, unsigned bits) {
 template <class U>
 Slice<U> sign_extend_slice(const Slice<U>& slice, unsigned bits) {
     using S = SignedOf<U>;
+    const U highest = U(low_bits<U>(bits) >> 1);
     Slice<U> result = Slice<U>::of_tnum(slice.var.sign_extend(bits));
+    result.keep_signed(S(U(~highest)), S(highest));
     const Arc<U> arcs[] = {slice.unsigned_arc(), slice.signed_arc()};
     for (const Arc<U>& arc : arcs) {
         const S first = S(sign_extend_word(arc.first, bits));

@@ -7,7 +7,7 @@
 //   free(code)        nobody runs it any more (the caller waited for a grace period)
 //
 // exec is within the reach of a direct call from and to the library's own text wherever the host
-// can arrange it; reachable() tells, so that a JIT can choose the short form. Context: process, may
+// can arrange it; exec_reachable() tells, so that a JIT can choose the short form. Context: process, may
 // sleep; free() from RCU callbacks too.
 #pragma once
 
@@ -29,6 +29,8 @@ concept IsExecMemory = requires(u32 size, u8* exec, u8* write) {
     { X::reserve(size, &exec, &write) } -> SameAs<bool>;
     { X::publish(exec, write, size) } -> SameAs<bool>;
     X::free(exec, write, size);  // write is null once published
+    // A direct call from anywhere in exec memory reaches this address.
+    { X::reachable(static_cast<const void*>(exec)) } -> SameAs<bool>;
 };
 static_assert(IsExecMemory<backend::ExecMemory>);
 
@@ -42,6 +44,9 @@ static_assert(IsExecMemory<backend::ExecMemory>);
     if (!backend::ExecMemory::publish(code->exec, code->write, code->size)) return false;
     code->write = nullptr;
     return true;
+}
+inline bool exec_reachable(const void* address) {
+    return backend::ExecMemory::reachable(address);
 }
 inline void exec_free(ExecMemory* code, MemoryOwner& owner) {
     if (!code->exec) return;

@@ -13,6 +13,8 @@
 
 #include "kernel/host/atomic.h"
 #include "kernel/host/page.h"
+#include "kernel/host/wake.h"
+#include "kernel/lib/concepts.h"
 #include "kernel/lib/result.h"
 
 namespace barebpf {
@@ -56,6 +58,8 @@ struct FileOps {
     void (*munmapped)(FileObject* object, const MmapRequest& request);
     // POLLIN, POLLOUT, ... bits that hold now; null: the descriptor never becomes ready.
     u32 (*poll)(FileObject* object);
+    // What poll() changes are announced on; null exactly where poll is null.
+    WaitQueue* (*wait_queue)(FileObject* object);
 };
 
 struct FileObject {

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Descriptors: a real one for the process, a table from its number to the object.
+//
+//     table     fd / 1024 -> chunk, fd % 1024 -> Description*
+//     Description { object, mode, references }    one reference for each descriptor and each mapping
+//
+// Reading the table takes no lock: a reader is inside the library, hence inside an RCU read side,
+// and a description that lost its last reference is released after a grace period. Ordering: the
+// publishing exchange of an entry (acq_rel) pairs with the acquire in find().
+//
+// The last close waits for that grace period itself and releases the object before it returns, so
+// what bpf(2) shows afterwards does not depend on luck. A close in a signal handler that
+// interrupted the library cannot wait: the thread releases the object when it leaves.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "testkit/user/description.h"
+#include "testkit/user/internal.h"
+#include "testkit/user/user.h"
+
+namespace barebpf::user {
+
+namespace {
+
+constexpr u32 kChunkEntries = 1024;
+constexpr u32 kChunks = 4096;
+
+using Entry = Atomic<Description*>;
+Atomic<Entry*> chunks[kChunks];
+Atomic<Description*> deferred;
+
+Entry* entry_of(int fd) {
+    const u32 number = static_cast<u32>(fd);
+    if (number >= kChunks * kChunkEntries) return nullptr;
+    // Pairs with the release in make_entry().
+    Entry* chunk = chunks[number / kChunkEntries].load(Order::Acquire);
+    return chunk ? chunk + number % kChunkEntries : nullptr;
+}
+
+Entry* make_entry(int fd) {
+    const u32 number = static_cast<u32>(fd);
+    if (number >= kChunks * kChunkEntries) return nullptr;
+    auto& slot = chunks[number / kChunkEntries];
+    if (!slot.load(Order::Acquire)) {
+        constexpr size_t kSize = sizeof(Entry) * kChunkEntries;
+        auto* fresh = static_cast<Entry*>(map_anonymous(kSize));
+        if (!fresh) return nullptr;
+        Entry* none = nullptr;
+        if (!slot.compare_exchange(none, fresh, Order::AcqRel, Order::Acquire))
+            munmap(fresh, kSize);
+    }
+    return entry_of(fd);
+}
+
+// A live reference more; false: it had none left.
+bool try_reference(Description* description) {
+    u32 references = description->references.load(Order::Relaxed);
+    while (references) {
+        if (description->references.compare_exchange(references, references + 1, Order::Relaxed,
+                                                     Order::Relaxed))
+            return true;
+    }
+    return false;
+}
+
+void release(Description* description) {
+    description->object->file_ops->release(description->object);
+    ::free(description);
+}
+
+int make_real_descriptor(host::FileObject* object) {
+    const host::FileOps& ops = *object->file_ops;
+    if (!ops.wait_queue) {
+        int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        return fd < 0 ? -errno : fd;
+    }
+    int event = ops.wait_queue(object)->descriptor();
+    if (event < 0) return event;
+    int fd = fcntl(event, F_DUPFD_CLOEXEC, 0);
+    return fd < 0 ? -errno : fd;
+}
+
+// Outside of the library or inside of it: what is needed to touch descriptions.
+Description* find(int fd) {
+    Entry* entry = fd < 0 ? nullptr : entry_of(fd);
+    return entry ? entry->load(Order::Acquire) : nullptr;
+}
+
+}  // namespace
+
+Description* reference_description(int fd) {
+    Description* description = find(fd);
+    return description && try_reference(description) ? description : nullptr;
+}
+
+void put_description(Description* description, bool nested) {
+    if (!description) return;
+    // acq_rel: what others did with the object happens before its release.
+    if (description->references.fetch_sub(1, Order::AcqRel) != 1) return;
+    if (!nested) {
+        host::synchronize_rcu();
+        release(description);
+        return;
+    }
+    Description* first = deferred.load(Order::Relaxed);
+    do {
+        description->next_deferred = first;
+        // Pairs with the acquire in run_deferred_releases().
+    } while (!deferred.compare_exchange(first, description, Order::Release, Order::Relaxed));
+    backend::attention.fetch_or(backend::kAttentionDeferred, Order::AcqRel);
+}
+
+void run_deferred_releases() {
+    backend::attention.fetch_and(~backend::kAttentionDeferred, Order::AcqRel);
+    Description* description = deferred.exchange(nullptr, Order::Acquire);
+    if (description) host::synchronize_rcu();
+    while (description) {
+        Description* next = description->next_deferred;
+        release(description);
+        description = next;
+    }
+}
+
+bool fd_is_ours(int fd) {
+    return find(fd) != nullptr;
+}
+
+void fd_closed(int fd) {
+    Entry* entry = fd < 0 ? nullptr : entry_of(fd);
+    if (!entry || !entry->load(Order::Relaxed)) return;
+    host::Cpu::Entry inside;
+    put_description(entry->exchange(nullptr, Order::AcqRel), inside.nested());
+}
+
+void fd_duplicated(int old_fd, int new_fd) {
+    if (old_fd == new_fd || new_fd < 0 || (!find(old_fd) && !find(new_fd))) return;
+    host::Cpu::Entry inside;
+    Description* description = reference_description(old_fd);
+    Entry* entry = description ? make_entry(new_fd) : entry_of(new_fd);
+    if (!entry) {
+        put_description(description, inside.nested());
+        return;
+    }
+    put_description(entry->exchange(description, Order::AcqRel), inside.nested());
+}
+
+int close_fd(int fd) {
+    if (!fd_is_ours(fd)) return -EBADF;
+    fd_closed(fd);
+    return close(fd) == 0 ? 0 : -errno;
+}
+
+const char* fd_name(int fd) {
+    static_assert(static_cast<int>(host::FileKind::Link) == 3, "a name for each kind");
+    host::Cpu::Entry inside;
+    Description* description = find(fd);
+    return description ? description->name : nullptr;
+}
+
+bool fd_info(int fd, TextBuffer* out) {
+    host::Cpu::Entry inside;
+    Description* description = find(fd);
+    if (!description) return false;
+    description->object->file_ops->show_fdinfo(description->object, out);
+    return true;
+}
+
+u32 fd_poll(int fd) {
+    host::Cpu::Entry inside;
+    Description* description = find(fd);
+    if (!description || !description->object->file_ops->poll) return 0;
+    return description->object->file_ops->poll(description->object);
+}
+
+void fd_drain(int fd) {
+    host::Cpu::Entry inside;
+    Description* description = find(fd);
+    if (!description || !description->object->file_ops->wait_queue) return;
+    description->object->file_ops->wait_queue(description->object)->drain();
+}
+
+void forget_descriptors() {
+    for (auto& slot : chunks) {
+        Entry* chunk = slot.load(Order::Relaxed);
+        if (chunk) memset(static_cast<void*>(chunk), 0, sizeof(Entry) * kChunkEntries);
+    }
+    deferred.store(nullptr, Order::Relaxed);
+}
+
+}  // namespace barebpf::user
+
+namespace barebpf::backend {
+
+int Fd::install(host::FileObject* object, host::FileMode mode) {
+    if (!user::allocation_allowed()) return -ENOMEM;
+    auto* description = static_cast<user::Description*>(calloc(1, sizeof(user::Description)));
+    if (!description) return -ENOMEM;
+    const int fd = user::make_real_descriptor(object);
+    user::Entry* entry = fd < 0 ? nullptr : user::make_entry(fd);
+    if (!entry) {
+        ::free(description);
+        if (fd < 0) return fd;
+        close(fd);
+        return -ENOMEM;
+    }
+    user::fill_description(description, object, mode);
+    // The kernel gave us a number that the table still holds: it was closed behind our back.
+    user::put_description(entry->exchange(description, Order::AcqRel), false);
+    return fd;
+}
+
+bool Fd::get(int fd, host::FileRef* ref, void (*pin)(host::FileObject*)) {
+    user::Description* description = user::find(fd);
+    if (!description) return false;
+    pin(description->object);
+    *ref = {description->object, description->mode};
+    return true;
+}
+
+}  // namespace barebpf::backend

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// User backend: the raw spin lock. The word is the owner's CPU + 1, or 0.
+//
+// Test and test-and-set: the holder may lose its real CPU to the waiters, so what matters is that a
+// long wait yields the thread, which a fair queue would make worse.
+#pragma once
+
+#include <host_backend/cpu.h>
+
+namespace barebpf::backend {
+
+void spin_relax_slow(u32 spins);
+
+// One step of a wait that has lasted for so many steps already.
+ALWAYS_INLINE void spin_relax(u32 spins) {
+    if (LIKELY(spins % 64 != 63)) {
+        spin_hint();
+    } else {
+        spin_relax_slow(spins);
+    }
+}
+
+class RawSpinLock {
+public:
+    ALWAYS_INLINE void lock() {
+        if (UNLIKELY(!try_lock())) lock_contended();
+    }
+    // The acquire pairs with the release in unlock().
+    ALWAYS_INLINE bool try_lock() {
+        u32 free = 0;
+        return owner_.compare_exchange(free, Cpu::id() + 1, Order::Acquire, Order::Relaxed);
+    }
+    // Exact: only this CPU writes its own number, and what runs on it sees its own stores.
+    ALWAYS_INLINE bool held_by_this_cpu() const {
+        return owner_.load(Order::Relaxed) == Cpu::id() + 1;
+    }
+    ALWAYS_INLINE bool is_locked() const { return owner_.load(Order::Relaxed) != 0; }
+    // The release pairs with the acquire in try_lock().
+    ALWAYS_INLINE void unlock() { owner_.store(0, Order::Release); }
+
+private:
+    void lock_contended();
+
+    Atomic<u32> owner_;
+};
+
+}  // namespace barebpf::backend

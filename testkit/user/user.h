@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The user backend's own interface: what the preload library, the command and the tests need from
+// it beyond the host contract.
+#pragma once
+
+#include <stddef.h>
+
+#include "kernel/host/contract.h"
+#include "kernel/lib/types.h"
+
+namespace barebpf::user {
+
+// ── CPU slots ─────────────────────────────────────────────────────────────────────────────────
+// Slots default to the machine's possible CPUs; unit tests get eight (testkit/user/test_main.cc).
+// Only while no thread is inside and no per-CPU memory exists. 1..64; false: out of range, or a
+// thread is inside.
+bool set_cpu_count(u32 count);
+
+// Enters on one given slot and waits for it if need be: what a test's "CPU n" is.
+class EntryOn {
+public:
+    explicit EntryOn(u32 cpu);
+    ~EntryOn();
+    EntryOn(const EntryOn&) = delete;
+    EntryOn& operator=(const EntryOn&) = delete;
+};
+
+// A thread that is inside waits for something outside: its slot is free for the guard's life.
+class Outside {
+public:
+    Outside();
+    ~Outside();
+    Outside(const Outside&) = delete;
+    Outside& operator=(const Outside&) = delete;
+
+private:
+    u32 cpu_;
+};
+
+// ── Simulated interrupts and NMIs (tests) ─────────────────────────────────────────────────────
+// Interrupts the thread that owns the slot: function(argument) runs in its signal handler, with
+// interrupts off; an interrupt waits while the thread has interrupts off, an NMI never does. To
+// this CPU it is synchronous (but for interrupts off). False: nobody is on that CPU. A thread that
+// leaves before the signal arrives runs nothing.
+using InterruptHandler = void (*)(void* argument);
+bool send_irq(u32 cpu, InterruptHandler function, void* argument);
+bool send_nmi(u32 cpu, InterruptHandler function, void* argument);
+
+// ── Fork ──────────────────────────────────────────────────────────────────────────────────────
+// In the child, before anything else of the library: no slot owned, no descriptor ours, no page or
+// mapping tracked, no callback queued. What the parent had in memory is left alone.
+void after_fork_in_child();
+
+// ── Memory accounting and failure injection ───────────────────────────────────────────────────
+struct LiveMemory {
+    s64 bytes;   // heap, per-CPU, pages, executable memory
+    s64 blocks;  // allocations of these
+};
+LiveMemory live_memory();
+
+// The next count allocations succeed and the one after fails, once; counted over heap, per-CPU
+// memory, pages, page mappings, executable reservations and descriptors of every thread.
+void fail_allocation_after(u64 count);
+// Ends the injection; true if the failure had come.
+bool stop_failing_allocations();
+
+// ── Descriptors ───────────────────────────────────────────────────────────────────────────────
+// True while fd is one of ours.
+bool fd_is_ours(int fd);
+// The kernel closed fd / made new_fd a duplicate of old_fd (new_fd may have been ours before).
+// Called after the system call succeeded; calls for foreign descriptors do nothing.
+void fd_closed(int fd);
+void fd_duplicated(int old_fd, int new_fd);
+// Closes one of ours for real; -EBADF otherwise.
+int close_fd(int fd);
+// "anon_inode:bpf-map" and so on; null if fd is not ours.
+const char* fd_name(int fd);
+// The object's fdinfo lines; false if fd is not ours.
+bool fd_info(int fd, TextBuffer* out);
+// POLLIN and so on that hold now for the object; 0 if fd is not ours or is never ready.
+u32 fd_poll(int fd);
+// After a wake-up that found nothing ready: takes it back. What comes later is not lost.
+void fd_drain(int fd);
+
+// mmap(2) of one of ours: the address, or a negative errno. flags and prot are mmap's.
+long mmap_object(void* address, size_t length, int prot, int flags, int fd, u64 offset);
+// The application unmapped or covered this range; call after munmap(2), or before a mapping that
+// replaces it.
+void munmapped(void* address, size_t length);
+
+// ── Log, credentials, random ──────────────────────────────────────────────────────────────────
+// Null: standard error. The text has no newline and is not NUL-terminated.
+using LogCallback = void (*)(host::LogLevel level, const char* text, size_t length);
+void set_log_callback(LogCallback callback);
+
+struct Credentials {
+    u64 capabilities = ~u64{0};  // by Linux's numbers
+    bool unprivileged_bpf_disabled = true;
+    u32 uid = 0;
+};
+void set_credentials(const Credentials& credentials);
+
+// From here on random bits are a sequence that the seed determines (tests); 0: real ones again.
+void seed_random(u64 seed);
+
+// ── Faults ────────────────────────────────────────────────────────────────────────────────────
+// Calls function(argument) and catches SIGSEGV, SIGBUS, SIGILL and SIGFPE in it, on this thread.
+// False: it faulted; the signal and the fault's address are told. Nothing that function held is
+// released.
+struct Fault {
+    int signal;
+    u64 address;
+    u64 pc;
+};
+bool call_catching_faults(void (*function)(void* argument), void* argument, Fault* fault);
+
+}  // namespace barebpf::user
