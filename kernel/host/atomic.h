@@ -54,13 +54,10 @@ ALWAYS_INLINE const Atomic<T>& atomic_at(const void* where) {
 }
 
 // A fence between this CPU's accesses; its comment names its partner.
-ALWAYS_INLINE void fence(Order order) {
-    backend::fence(order);
-}
+// Used by name, not wrapped: Order belongs to the backend, and lookup by argument finds it there.
+using backend::fence;
 
 // One step of a busy-wait loop: lets a sibling hyperthread, or the explorer, go on.
-ALWAYS_INLINE void spin_hint() {
-    backend::spin_hint();
-}
+using backend::spin_hint;
 
 }  // namespace barebpf::host
