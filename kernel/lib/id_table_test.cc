@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "kernel/lib/id_table.h"
+
+#include <map>
+#include <random>
+#include <vector>
+
+#include "testkit/test.h"
+
+namespace barebpf {
+namespace {
+
+struct Thing {
+    u32 id = 0;
+    bool dying = false;
+};
+
+class IdTableTest : public ::testing::Test {
+protected:
+    void TearDown() override { table_.reset(); }
+    Thing* find(u32 id) {
+        return table_.find(id, [](Thing* thing) { return !thing->dying; });
+    }
+    u32 insert(Thing* thing) {
+        Result<u32> id = table_.insert(thing);
+        return id ? id.value() : 0;
+    }
+    IdTable<Thing> table_;
+    host::Cpu::Entry inside_;
+};
+
+TEST_F(IdTableTest, CountsFromOneAndDoesNotReuse) {
+    Thing a, b, c;
+    EXPECT_EQ(insert(&a), u32{1});
+    EXPECT_EQ(insert(&b), u32{2});
+    table_.erase(1);
+    EXPECT_EQ(insert(&c), u32{3});
+    EXPECT_EQ(find(1), nullptr);
+    EXPECT_EQ(find(2), &b);
+    EXPECT_EQ(find(3), &c);
+    EXPECT_EQ(find(0), nullptr);
+    EXPECT_EQ(find(64), nullptr);
+    EXPECT_EQ(find(~0u), nullptr);
+    b.dying = true;
+    EXPECT_EQ(find(2), nullptr);
+}
+
+TEST_F(IdTableTest, NextIdSkipsHoles) {
+    EXPECT_EQ(table_.next_id(0).error(), Errno::NoEnt);
+    Thing thing;
+    for (u32 i = 0; i < 300; ++i) insert(&thing);
+    for (u32 id = 2; id < 300; ++id) table_.erase(id);
+    EXPECT_EQ(table_.next_id(0).value(), u32{1});
+    EXPECT_EQ(table_.next_id(1).value(), u32{300});
+    EXPECT_EQ(table_.next_id(299).value(), u32{300});
+    EXPECT_EQ(table_.next_id(300).error(), Errno::NoEnt);
+    EXPECT_EQ(table_.next_id(0x7ffffffe).error(), Errno::NoEnt);
+    EXPECT_EQ(table_.next_id(~0u).error(), Errno::NoEnt);
+}
+
+TEST_F(IdTableTest, WrapsAtTheLastId) {
+    Thing a, b, c, d;
+    EXPECT_EQ(insert(&a), u32{1});
+    table_.reset(0x7ffffffd);
+    EXPECT_EQ(insert(&a), u32{0x7ffffffd});
+    EXPECT_EQ(insert(&b), u32{0x7ffffffe});
+    EXPECT_EQ(insert(&c), u32{1});
+    EXPECT_EQ(find(0x7ffffffe), &b);
+    EXPECT_EQ(table_.next_id(1).value(), u32{0x7ffffffd});
+    table_.erase(0x7ffffffd);
+    EXPECT_EQ(insert(&d), u32{2});
+}
+
+TEST_F(IdTableTest, AgreesWithAnOrderedMap) {
+    std::mt19937 random(7);
+    std::map<u32, Thing*> model;
+    std::vector<Thing> things(6000);
+    u32 used = 0;
+    for (u32 step = 0; step < 20000; ++step) {
+        if (random() % 5 < 3 && used < things.size()) {
+            const u32 id = insert(&things[used]);
+            ASSERT_NE(id, u32{0});
+            ASSERT_TRUE(model.emplace(id, &things[used++]).second);
+        } else if (!model.empty()) {
+            auto victim = model.lower_bound(static_cast<u32>(random() % (used + 1)));
+            if (victim == model.end()) victim = model.begin();
+            table_.erase(victim->first);
+            model.erase(victim);
+        }
+        const u32 probe = static_cast<u32>(random() % 7000);
+        const auto here = model.find(probe);
+        ASSERT_EQ(find(probe), here == model.end() ? nullptr : here->second);
+        const auto next = model.upper_bound(probe);
+        Result<u32> id = table_.next_id(probe);
+        ASSERT_EQ(id ? id.value() : 0, next == model.end() ? 0 : next->first);
+    }
+}
+
+TEST_F(IdTableTest, IdsGivenOutAtOnceAreDistinct) {
+    constexpr u32 kEach = 500;
+    std::vector<Thing> things(3 * kEach);
+    test::run_on_cpus(3, [&](u32 cpu) {
+        for (u32 i = 0; i < kEach; ++i) {
+            Thing& thing = things[cpu * kEach + i];
+            thing.id = insert(&thing);
+            if (i % 3 == 0) table_.erase(thing.id);
+        }
+    });
+    for (u32 i = 0; i < things.size(); ++i) {
+        if (i % kEach % 3 != 0) {
+            ASSERT_EQ(find(things[i].id), &things[i]);
+        }
+    }
+}
+
+}  // namespace
+}  // namespace barebpf
