@@ -64,6 +64,8 @@ private:
 
 // Host programs: R1 = memory, R2 = its length; any helper of the base set. For embedders that use BPF for
 // rules of their own, and for "barebpf exec".
+inline constexpr u32 kMaxHostProgramInsns = 1'000'000;
+
 struct HostProgramOptions {
     u32 memory_size = 0;  // the length that every run will pass
     bool verify = true;   // false: only decoded; the caller answers for what it does

@@ -23,6 +23,7 @@ enum class ArgType : u8 {
     Mem,             // readable memory; the next argument is its size
     MemOrNull,       // the same, or null with size 0
     UninitMem,       // memory that the helper fills; the next argument is its size
+    UninitMemOrNull,
     FixedMem,        // readable memory of a size the prototype gives (fixed_size)
     FixedUninitMem,  // memory of fixed_size that the helper fills
     Size,            // bytes of the memory before; not 0

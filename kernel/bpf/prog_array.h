@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The memory of a program array, as the interpreter and compiled tail calls read it. The map type's
+// operations are elsewhere; this is only the layout and the one read.
+//
+//     +-- ProgArray (a Map) --+ slot 0 | slot 1 | ...   max_entries pointers, null while empty
+#pragma once
+
+#include "kernel/bpf/map.h"
+#include "kernel/host/atomic.h"
+
+namespace barebpf {
+
+struct Prog;
+
+struct ProgArray : Map {
+    // Where the slots begin, from the start of the map.
+    static constexpr u32 kSlotsOffset = (sizeof(Map) + 7) / 8 * 8;
+
+    host::Atomic<Prog*>* slots() {
+        return reinterpret_cast<host::Atomic<Prog*>*>(reinterpret_cast<u8*>(this) + kSlotsOffset);
+    }
+    static constexpr size_t bytes(u32 max_entries) {
+        return kSlotsOffset + size_t{max_entries} * sizeof(host::Atomic<Prog*>);
+    }
+};
+
+// The program in a slot, or null. Context: any, inside an RCU read section.
+inline const Prog* prog_array_get(Map* map, u32 index) {
+    if (index >= map->max_entries) return nullptr;
+    // pairs with the release that puts a finished program into the slot
+    return static_cast<ProgArray*>(map)->slots()[index].load(host::Order::Acquire);
+}
+
+}  // namespace barebpf
