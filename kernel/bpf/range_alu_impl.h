@@ -316,7 +316,7 @@ BasicScalar<U> alu(u8 op, const BasicScalar<U>& dst, const BasicScalar<U>& src, 
             const unsigned bits = static_cast<unsigned>(off);
             return is64 ? src.sign_extend(bits) : src.sign_extend_half(bits);
         }
-        return is64 ? src : Domain::of_low(src.low());
+        return is64 ? src : src.zero_extend(kBitsOf<H>);
     }
     const Domain operand = op == BPF_NEG ? Domain::constant(U(0)) : src;
     if (!is64) return Domain::of_low(SliceAlu<H>::apply(op, dst.low(), operand.low(), off));

@@ -14,27 +14,35 @@ constexpr void keep_low_of(const Arc<U>& arc, Slice<HalfOf<U>>& low) {
     if (arc.length < U(kMaxOf<H>)) low.keep_arc({H(arc.first), H(arc.length)});
 }
 
-// One round: the lower half learns from the whole, then the whole from the lower half. Only if that
-// changed the whole is there more for the lower half to learn. Few scalars need a second round; the
-// limit is for the time, not for the result, which is sound after each.
+// The whole learns from the lower half, then the lower half from the whole; if that told it something,
+// again. Few scalars need more than two rounds; the limit is for the time, not for the result, which
+// is sound after each.
 template <class U>
 bool BasicScalar<U>::sync() {
+    if (var_off.is_const()) {
+        const U word = var_off.value;
+        if (!contains(word)) return false;
+        *this = constant(word);
+        return true;
+    }
     constexpr int kRounds = 5;
     Slice<U> whole = all();
     Slice<H> half = low();
     for (int round = 0; round < kRounds; ++round) {
+        if (!half.tighten()) return false;
+        whole.var = whole.var.with_low(half.var);
+        const auto cut = [&half](Piece<U>& piece) {
+            const Piece<U> before = piece;
+            piece.keep_low_half_on(half.unsigned_arc());
+            piece.keep_low_half_on(half.signed_arc());
+            return !(piece == before);
+        };
+        if (!whole.tighten(cut)) return false;
+        const Slice<H> before = half;
         half.var = whole.var.low();
         keep_low_of<U>(whole.unsigned_arc(), half);
         keep_low_of<U>(whole.signed_arc(), half);
-        if (!half.tighten()) return false;
-        whole.var = whole.var.with_low(half.var);
-        const Slice<U> before = whole;
-        const auto cut = [&half](Piece<U>& piece) {
-            piece.keep_low_half_on(half.unsigned_arc());
-            piece.keep_low_half_on(half.signed_arc());
-        };
-        if (!whole.tighten(cut)) return false;
-        if (whole == before) break;
+        if (half == before) break;
     }
     set_all(whole);
     set_low(half);
@@ -44,6 +52,7 @@ bool BasicScalar<U>::sync() {
 template <class U>
 BasicScalar<U> BasicScalar<U>::of_slices(const Slice<U>& all, const Slice<H>& low) {
     BasicScalar made = join_halves(all, low);
+    if (made.is_unknown() && low.var.is_unknown()) return made;
     if (!all.var.low().overlaps(low.var)) return unknown();
     made.var_off = all.var.with_low(all.var.low().intersect(low.var));
     return made.sync() ? made : unknown();
@@ -116,7 +125,7 @@ Slice<U> sign_extend_slice(const Slice<U>& slice, unsigned bits) {
 
 template <class U>
 BasicScalar<U> BasicScalar<U>::zero_extend(unsigned bits) const {
-    if (bits >= kBitsOf<U>) return *this;
+    if (bits >= kBitsOf<U> || umax <= low_bits<U>(bits)) return *this;
     if (bits > kBitsOf<H>) return of_slices(zero_extend_slice(all(), bits), low());
     return of_low(bits == kBitsOf<H> ? low() : zero_extend_slice(low(), bits));
 }

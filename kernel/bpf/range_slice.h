@@ -58,6 +58,7 @@ struct Piece {
 
     static constexpr Piece none() { return {U(1), U(0)}; }
     constexpr bool empty() const { return lo > hi; }
+    constexpr bool operator==(const Piece&) const = default;
     constexpr void keep_members(const BasicTnum<U>& tnum) {
         if (!empty() && !(tnum.round_up(lo) && tnum.round_down(hi))) *this = none();
     }
@@ -122,14 +123,16 @@ struct Slice {
         return {greatest(umin, U(smin)), least(umax, U(least(smax, S(-1))))};
     }
 
-    // Makes bits and bounds agree; false if no word fits them. `narrow` may cut each piece further.
+    // Makes bits and bounds agree; false if no word fits them. `narrow` may cut each piece further, and
+    // says whether it did; then members are looked for again, and so on, but not for ever.
     template <class Narrow>
     constexpr bool tighten(Narrow narrow) {
         Piece<U> above = non_negative(), below = negative();
-        above.keep_members(var);
-        below.keep_members(var);
-        narrow(above);
-        narrow(below);
+        Piece<U>* const pieces[] = {&above, &below};
+        for (Piece<U>* piece : pieces) {
+            piece->keep_members(var);
+            for (int turn = 0; turn < 4 && narrow(*piece); ++turn) piece->keep_members(var);
+        }
         if (above.empty() && below.empty()) return false;
         umin = above.empty() ? below.lo : above.lo;
         umax = below.empty() ? above.hi : below.hi;
@@ -141,7 +144,7 @@ struct Slice {
         return true;
     }
     constexpr bool tighten() {
-        return tighten([](Piece<U>&) {});
+        return tighten([](Piece<U>&) { return false; });
     }
 
     // Every member of `other` is in this one, as far as either's own bounds can tell.

@@ -159,7 +159,8 @@ constexpr bool BasicTnum<U>::round_up(U& word) const {
     return true;
 }
 
-// School multiplication over a's bits: a one adds b, an unknown bit adds b or nothing.
+// School multiplication over a's bits: a one adds b, an unknown bit adds b or nothing. Stops when all
+// the bits that b can still change are unknown.
 template <class U>
 constexpr BasicTnum<U> BasicTnum<U>::long_multiply(BasicTnum a, BasicTnum b) {
     BasicTnum sum = constant(U(0));
@@ -169,16 +170,24 @@ constexpr BasicTnum<U> BasicTnum<U>::long_multiply(BasicTnum a, BasicTnum b) {
         a = a.rshift(skip);
         sum = (a.mask & 1) ? sum.join(sum + b) : sum + b;
         a = {U(a.value & ~U(1)), U(a.mask & ~U(1))};
+        const U lowest_of_b = U(b.max() & (0 - u64(b.max())));
+        if (U(sum.mask | U(lowest_of_b - 1)) == kMaxOf<U>) break;
     }
     return sum;
 }
 
-// Both orders of the factors are sound, and each loses bits that the other keeps.
+// Both orders of the factors are sound, and each loses bits that the other keeps. The one over fewer
+// bits is always taken, the other only if it is short too.
 template <class U>
 constexpr BasicTnum<U> BasicTnum<U>::operator*(const BasicTnum& other) const {
+    constexpr unsigned kShort = 8;
     if (is_const() && other.is_const()) return constant(U(u64(value) * u64(other.value)));
-    if (is_unknown() && other.is_unknown()) return unknown();
-    return long_multiply(*this, other).intersect(long_multiply(other, *this));
+    const unsigned count = count_ones(u64(max())), other_count = count_ones(u64(other.max()));
+    const BasicTnum& few = count <= other_count ? *this : other;
+    const BasicTnum& many = count <= other_count ? other : *this;
+    const BasicTnum product = long_multiply(few, many);
+    if (count > kShort || other_count > kShort) return product;
+    return product.intersect(long_multiply(many, few));
 }
 
 using Tnum = BasicTnum<u64>;

@@ -55,6 +55,14 @@ constexpr unsigned trailing_zeros(u64 value) {
     return value ? static_cast<unsigned>(__builtin_ctzll(value)) : 64;
 }
 
+// In words alone: the compiler's builtin may become a call of its run-time library.
+constexpr unsigned count_ones(u64 value) {
+    value -= value >> 1 & 0x5555555555555555;
+    value = (value & 0x3333333333333333) + (value >> 2 & 0x3333333333333333);
+    value = (value + (value >> 4)) & 0x0f0f0f0f0f0f0f0f;
+    return static_cast<unsigned>(value * 0x0101010101010101 >> 56);
+}
+
 // The lowest `bits` bits set; any number from 0 to the width.
 template <class U>
 constexpr U low_bits(unsigned bits) {
