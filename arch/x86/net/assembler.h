@@ -41,6 +41,7 @@ public:
     bool overflowed() const { return buffer_.bytes != nullptr && position_ > buffer_.capacity; }
     bool ok() const { return valid_ && !overflowed() && layout_->ok(); }
     Label new_label() { return layout_->new_label(); }
+    Label local_label() { return layout_->local_label(); }
     void bind(Label label) { layout_->bind(label, position_); }
 
     // --- moves (assembler_move.cc)

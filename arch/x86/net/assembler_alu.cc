@@ -156,14 +156,14 @@ void Assembler::unary(Unary operation, Width width, const Memory& operand) {
 void Assembler::imul(Width width, Register dst, Register src) {
     valid_if(width != Width::W8);
     Instruction ins;
-    ins.modrm({0xAF, Map::Map0F}, width, number(dst), src);
+    ins.modrm({0xAF, OpcodeMap::Map0F}, width, number(dst), src);
     emit(ins);
 }
 
 void Assembler::imul(Width width, Register dst, const Memory& src) {
     valid_if(width != Width::W8);
     Instruction ins;
-    ins.modrm({0xAF, Map::Map0F}, width, number(dst), src);
+    ins.modrm({0xAF, OpcodeMap::Map0F}, width, number(dst), src);
     emit(ins);
 }
 

@@ -5,7 +5,7 @@
 
 namespace barebpf::x86 {
 
-static Opcode sized(u32 wide_opcode, Width width, Map map = Map::One) {
+static Opcode sized(u32 wide_opcode, Width width, OpcodeMap map = OpcodeMap::One) {
     return {static_cast<u8>(width == Width::W8 ? wide_opcode - 1 : wide_opcode), map};
 }
 
@@ -27,7 +27,7 @@ void Assembler::lock_alu(Alu operation, Width width, const Memory& dst, Register
 void Assembler::lock_xadd(Width width, const Memory& dst, Register src) {
     Instruction ins;
     ins.lock();
-    ins.modrm(sized(0xC1, width, Map::Map0F), width, number(src), dst, byte_reg(width));
+    ins.modrm(sized(0xC1, width, OpcodeMap::Map0F), width, number(src), dst, byte_reg(width));
     emit(ins);
 }
 
@@ -35,7 +35,7 @@ void Assembler::lock_xadd(Width width, const Memory& dst, Register src) {
 void Assembler::lock_cmpxchg(Width width, const Memory& dst, Register src) {
     Instruction ins;
     ins.lock();
-    ins.modrm(sized(0xB1, width, Map::Map0F), width, number(src), dst, byte_reg(width));
+    ins.modrm(sized(0xB1, width, OpcodeMap::Map0F), width, number(src), dst, byte_reg(width));
     emit(ins);
 }
 
@@ -49,7 +49,7 @@ void Assembler::xchg(Width width, const Memory& memory, Register reg) {
 // LFENCE: 0F AE E8
 void Assembler::lfence() {
     Instruction ins;
-    ins.plain({0xAE, Map::Map0F});
+    ins.plain({0xAE, OpcodeMap::Map0F});
     ins.put8(0xE8);
     emit(ins);
 }
@@ -57,7 +57,7 @@ void Assembler::lfence() {
 // SFENCE: 0F AE F8
 void Assembler::sfence() {
     Instruction ins;
-    ins.plain({0xAE, Map::Map0F});
+    ins.plain({0xAE, OpcodeMap::Map0F});
     ins.put8(0xF8);
     emit(ins);
 }
@@ -65,7 +65,7 @@ void Assembler::sfence() {
 // MFENCE: 0F AE F0
 void Assembler::mfence() {
     Instruction ins;
-    ins.plain({0xAE, Map::Map0F});
+    ins.plain({0xAE, OpcodeMap::Map0F});
     ins.put8(0xF0);
     emit(ins);
 }
@@ -73,7 +73,7 @@ void Assembler::mfence() {
 // PAUSE: F3 90
 void Assembler::pause() {
     Instruction ins;
-    ins.plain({0x90, Map::One, 0xF3});
+    ins.plain({0x90, OpcodeMap::One, 0xF3});
     emit(ins);
 }
 

@@ -47,7 +47,7 @@ void Assembler::shift_cl(Shift operation, Width width, const Memory& dst) {
 // SHLX VEX.66.0F38 F7 /r, SHRX VEX.F2.0F38 F7 /r, SARX VEX.F3.0F38 F7 /r: r, r/m, count in vvvv
 static Opcode three_operand_shift(Shift operation) {
     u8 prefix = operation == Shift::Shl ? 0x66 : operation == Shift::Shr ? 0xF2 : 0xF3;
-    return {0xF7, Map::Map0F38, prefix};
+    return {0xF7, OpcodeMap::Map0F38, prefix};
 }
 
 static bool has_three_operands(Shift operation, Width width) {
@@ -73,7 +73,7 @@ void Assembler::shiftx(Shift operation, Width width, Register dst, const Memory&
 void Assembler::rorx(Width width, Register dst, Register src, u32 count) {
     valid_if(width >= Width::W32 && count < bytes(width) * 8);
     Instruction ins;
-    ins.vex({0xF0, Map::Map0F3A, 0xF2}, width, number(dst), src, 0);
+    ins.vex({0xF0, OpcodeMap::Map0F3A, 0xF2}, width, number(dst), src, 0);
     ins.put8(count);
     emit(ins);
 }
@@ -81,7 +81,7 @@ void Assembler::rorx(Width width, Register dst, Register src, u32 count) {
 void Assembler::rorx(Width width, Register dst, const Memory& src, u32 count) {
     valid_if(width >= Width::W32 && count < bytes(width) * 8);
     Instruction ins;
-    ins.vex({0xF0, Map::Map0F3A, 0xF2}, width, number(dst), src, 0);
+    ins.vex({0xF0, OpcodeMap::Map0F3A, 0xF2}, width, number(dst), src, 0);
     ins.put8(count);
     emit(ins);
 }
@@ -90,7 +90,7 @@ void Assembler::rorx(Width width, Register dst, const Memory& src, u32 count) {
 void Assembler::andn(Width width, Register dst, Register inverted, Register src) {
     valid_if(width >= Width::W32);
     Instruction ins;
-    ins.vex({0xF2, Map::Map0F38}, width, number(dst), src, number(inverted));
+    ins.vex({0xF2, OpcodeMap::Map0F38}, width, number(dst), src, number(inverted));
     emit(ins);
 }
 
@@ -98,7 +98,7 @@ void Assembler::andn(Width width, Register dst, Register inverted, Register src)
 void Assembler::bextr(Width width, Register dst, Register src, Register control) {
     valid_if(width >= Width::W32);
     Instruction ins;
-    ins.vex({0xF7, Map::Map0F38}, width, number(dst), src, number(control));
+    ins.vex({0xF7, OpcodeMap::Map0F38}, width, number(dst), src, number(control));
     emit(ins);
 }
 
@@ -106,7 +106,7 @@ void Assembler::bextr(Width width, Register dst, Register src, Register control)
 void Assembler::bzhi(Width width, Register dst, Register src, Register index) {
     valid_if(width >= Width::W32);
     Instruction ins;
-    ins.vex({0xF5, Map::Map0F38}, width, number(dst), src, number(index));
+    ins.vex({0xF5, OpcodeMap::Map0F38}, width, number(dst), src, number(index));
     emit(ins);
 }
 
@@ -115,7 +115,7 @@ void Assembler::bit_test(BitTest operation, Width width, Register reg, Register 
     valid_if(width != Width::W8);
     u32 byte = 0x83 + static_cast<u32>(operation) * 8;
     Instruction ins;
-    ins.modrm({static_cast<u8>(byte), Map::Map0F}, width, number(bit), reg);
+    ins.modrm({static_cast<u8>(byte), OpcodeMap::Map0F}, width, number(bit), reg);
     emit(ins);
 }
 
@@ -123,7 +123,7 @@ void Assembler::bit_test(BitTest operation, Width width, Register reg, Register 
 void Assembler::bit_test(BitTest operation, Width width, Register reg, u32 bit) {
     valid_if(width != Width::W8 && bit < bytes(width) * 8);
     Instruction ins;
-    ins.modrm({0xBA, Map::Map0F}, width, static_cast<u32>(operation), reg);
+    ins.modrm({0xBA, OpcodeMap::Map0F}, width, static_cast<u32>(operation), reg);
     ins.put8(bit);
     emit(ins);
 }
@@ -131,7 +131,7 @@ void Assembler::bit_test(BitTest operation, Width width, Register reg, u32 bit) 
 void Assembler::bit_test(BitTest operation, Width width, const Memory& memory, u32 bit) {
     valid_if(width != Width::W8 && bit < bytes(width) * 8);
     Instruction ins;
-    ins.modrm({0xBA, Map::Map0F}, width, static_cast<u32>(operation), memory);
+    ins.modrm({0xBA, OpcodeMap::Map0F}, width, static_cast<u32>(operation), memory);
     ins.put8(bit);
     emit(ins);
 }
@@ -140,7 +140,7 @@ void Assembler::bit_test(BitTest operation, Width width, const Memory& memory, u
 void Assembler::popcnt(Width width, Register dst, Register src) {
     valid_if(width != Width::W8);
     Instruction ins;
-    ins.modrm({0xB8, Map::Map0F, 0xF3}, width, number(dst), src);
+    ins.modrm({0xB8, OpcodeMap::Map0F, 0xF3}, width, number(dst), src);
     emit(ins);
 }
 
@@ -148,7 +148,7 @@ void Assembler::popcnt(Width width, Register dst, Register src) {
 void Assembler::tzcnt(Width width, Register dst, Register src) {
     valid_if(width != Width::W8);
     Instruction ins;
-    ins.modrm({0xBC, Map::Map0F, 0xF3}, width, number(dst), src);
+    ins.modrm({0xBC, OpcodeMap::Map0F, 0xF3}, width, number(dst), src);
     emit(ins);
 }
 
@@ -156,7 +156,7 @@ void Assembler::tzcnt(Width width, Register dst, Register src) {
 void Assembler::lzcnt(Width width, Register dst, Register src) {
     valid_if(width != Width::W8);
     Instruction ins;
-    ins.modrm({0xBD, Map::Map0F, 0xF3}, width, number(dst), src);
+    ins.modrm({0xBD, OpcodeMap::Map0F, 0xF3}, width, number(dst), src);
     emit(ins);
 }
 

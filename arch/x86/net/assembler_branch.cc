@@ -100,14 +100,14 @@ void Assembler::int3() {
 // UD2: 0F 0B
 void Assembler::ud2() {
     Instruction ins;
-    ins.plain({0x0B, Map::Map0F});
+    ins.plain({0x0B, OpcodeMap::Map0F});
     emit(ins);
 }
 
 // ENDBR64: F3 0F 1E FA
 void Assembler::endbr64() {
     Instruction ins;
-    ins.plain({0x1E, Map::Map0F, 0xF3});
+    ins.plain({0x1E, OpcodeMap::Map0F, 0xF3});
     ins.put8(0xFA);
     emit(ins);
 }

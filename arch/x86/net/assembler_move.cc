@@ -5,7 +5,7 @@
 
 namespace barebpf::x86 {
 
-static Opcode sized(u32 wide_opcode, Width width, Map map = Map::One) {
+static Opcode sized(u32 wide_opcode, Width width, OpcodeMap map = OpcodeMap::One) {
     return {static_cast<u8>(width == Width::W8 ? wide_opcode - 1 : wide_opcode), map};
 }
 
@@ -80,7 +80,7 @@ void Assembler::zero(Register dst) {
 void Assembler::movzx(Register dst, Width from, Register src) {
     if (from == Width::W32 || from == Width::W64) return mov(from, dst, src);
     Instruction ins;
-    ins.modrm(sized(0xB7, from, Map::Map0F), Width::W32, number(dst), src,
+    ins.modrm(sized(0xB7, from, OpcodeMap::Map0F), Width::W32, number(dst), src,
               from == Width::W8 ? ByteOperands::Rm : ByteOperands::None);
     emit(ins);
 }
@@ -88,14 +88,14 @@ void Assembler::movzx(Register dst, Width from, Register src) {
 void Assembler::movzx(Register dst, Width from, const Memory& src) {
     if (from == Width::W32 || from == Width::W64) return mov(from, dst, src);
     Instruction ins;
-    ins.modrm(sized(0xB7, from, Map::Map0F), Width::W32, number(dst), src);
+    ins.modrm(sized(0xB7, from, OpcodeMap::Map0F), Width::W32, number(dst), src);
     emit(ins);
 }
 
 // MOVSX r, r/m8: 0F BE /r; r/m16: 0F BF /r. MOVSXD r64, r/m32: REX.W 63 /r
 static Opcode sign_extension(Width from) {
     if (from == Width::W32) return {0x63};
-    return sized(0xBF, from, Map::Map0F);
+    return sized(0xBF, from, OpcodeMap::Map0F);
 }
 
 void Assembler::movsx(Width to, Register dst, Width from, Register src) {
@@ -117,7 +117,7 @@ void Assembler::movsx(Width to, Register dst, Width from, const Memory& src) {
 void Assembler::movbe(Width width, Register dst, const Memory& src) {
     valid_if(width != Width::W8);
     Instruction ins;
-    ins.modrm({0xF0, Map::Map0F38}, width, number(dst), src);
+    ins.modrm({0xF0, OpcodeMap::Map0F38}, width, number(dst), src);
     emit(ins);
 }
 
@@ -125,7 +125,7 @@ void Assembler::movbe(Width width, Register dst, const Memory& src) {
 void Assembler::movbe(Width width, const Memory& dst, Register src) {
     valid_if(width != Width::W8);
     Instruction ins;
-    ins.modrm({0xF1, Map::Map0F38}, width, number(src), dst);
+    ins.modrm({0xF1, OpcodeMap::Map0F38}, width, number(src), dst);
     emit(ins);
 }
 
@@ -152,7 +152,7 @@ void Assembler::xchg(Width width, Register a, Register b) {
 void Assembler::bswap(Width width, Register reg) {
     valid_if(width == Width::W32 || width == Width::W64);
     Instruction ins;
-    ins.opcode_register({0xC8, Map::Map0F}, width, reg);
+    ins.opcode_register({0xC8, OpcodeMap::Map0F}, width, reg);
     emit(ins);
 }
 
@@ -196,28 +196,30 @@ void Assembler::pop(const Memory& dst) {
 void Assembler::cmov(Condition condition, Width width, Register dst, Register src) {
     valid_if(width != Width::W8);
     Instruction ins;
-    ins.modrm({static_cast<u8>(0x40 + number(condition)), Map::Map0F}, width, number(dst), src);
+    ins.modrm({static_cast<u8>(0x40 + number(condition)), OpcodeMap::Map0F}, width, number(dst),
+              src);
     emit(ins);
 }
 
 void Assembler::cmov(Condition condition, Width width, Register dst, const Memory& src) {
     valid_if(width != Width::W8);
     Instruction ins;
-    ins.modrm({static_cast<u8>(0x40 + number(condition)), Map::Map0F}, width, number(dst), src);
+    ins.modrm({static_cast<u8>(0x40 + number(condition)), OpcodeMap::Map0F}, width, number(dst),
+              src);
     emit(ins);
 }
 
 // SETcc r/m8: 0F 90+cc
 void Assembler::set(Condition condition, Register dst) {
     Instruction ins;
-    ins.modrm({static_cast<u8>(0x90 + number(condition)), Map::Map0F}, Width::W8, 0, dst,
+    ins.modrm({static_cast<u8>(0x90 + number(condition)), OpcodeMap::Map0F}, Width::W8, 0, dst,
               ByteOperands::Rm);
     emit(ins);
 }
 
 void Assembler::set(Condition condition, const Memory& dst) {
     Instruction ins;
-    ins.modrm({static_cast<u8>(0x90 + number(condition)), Map::Map0F}, Width::W8, 0, dst);
+    ins.modrm({static_cast<u8>(0x90 + number(condition)), OpcodeMap::Map0F}, Width::W8, 0, dst);
     emit(ins);
 }
 

@@ -47,9 +47,9 @@ void Instruction::rex(Width width, u32 reg, u32 index, u32 base, bool forced) {
 }
 
 void Instruction::escape(Opcode opcode) {
-    if (opcode.map != Map::One) put8(0x0F);
-    if (opcode.map == Map::Map0F38) put8(0x38);
-    if (opcode.map == Map::Map0F3A) put8(0x3A);
+    if (opcode.map != OpcodeMap::One) put8(0x0F);
+    if (opcode.map == OpcodeMap::Map0F38) put8(0x38);
+    if (opcode.map == OpcodeMap::Map0F3A) put8(0x3A);
 }
 
 // SDM vol. 2, 2.1.3 and table 2-2.
@@ -133,7 +133,7 @@ static u32 vex_pp(u8 prefix) {
 void Instruction::vex_prefix(Opcode opcode, Width width, u32 reg, u32 index, u32 base, u32 vvvv) {
     u32 w = width == Width::W64 ? 0x80 : 0;
     u32 tail = (~vvvv & 15) << 3 | vex_pp(opcode.prefix);
-    if (opcode.map == Map::Map0F && w == 0 && index < 8 && base < 8) {
+    if (opcode.map == OpcodeMap::Map0F && w == 0 && index < 8 && base < 8) {
         put8(0xC5);
         put8((reg < 8 ? 0x80 : 0) | tail);
         return;

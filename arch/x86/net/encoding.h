@@ -8,11 +8,11 @@
 namespace barebpf::x86 {
 
 // Opcode maps by their VEX number (SDM vol. 2, 2.3.6.1); One has no escape byte and no VEX form.
-enum class Map : u8 { One, Map0F, Map0F38, Map0F3A };
+enum class OpcodeMap : u8 { One, Map0F, Map0F38, Map0F3A };
 
 struct Opcode {
     u8 byte;
-    Map map = Map::One;
+    OpcodeMap map = OpcodeMap::One;
     u8 prefix = 0;  // mandatory 66, F2 or F3
 };
 

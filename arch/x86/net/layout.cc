@@ -14,6 +14,20 @@ Label Layout::new_label() {
     return Label{label_count_++};
 }
 
+void Layout::reserve_labels(u32 count) {
+    for (u32 i = 0; i < count; i++) new_label();
+}
+
+Label Layout::local_label() {
+    if (!final_) {
+        Label label = new_label();
+        if (first_local_ == kUnbound) first_local_ = next_local_ = label.id;
+        return label;
+    }
+    if (next_local_ >= label_count_) ok_ = false;
+    return Label{next_local_++};
+}
+
 u32 Layout::position(Label label) const {
     return label.id < label_count_ ? marks_[label.id].position : kUnbound;
 }

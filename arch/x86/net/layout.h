@@ -44,6 +44,11 @@ public:
           jump_capacity_(jump_capacity) {}
 
     Label new_label();
+    // The labels 0 to count - 1, before any other.
+    void reserve_labels(u32 count);
+    // Labels made while code is emitted: each pass must ask for the same ones in the same order.
+    // After the first one no new_label() any more.
+    Label local_label();
     // Before the second pass: decides all sizes and positions. False when a label is not bound or a
     // table was too small.
     bool relax();
@@ -52,6 +57,7 @@ public:
     bool final_pass() const { return final_; }
     u32 position(Label label) const;
     u32 jump_count() const { return jump_count_; }
+    u32 growth() const { return total_growth_; }  // of the code, from the first pass to the second
     u32 label_count() const { return label_count_; }
 
     // For the assembler.
@@ -69,6 +75,8 @@ private:
     u32 label_count_ = 0;
     u32 jump_count_ = 0;
     u32 next_jump_ = 0;
+    u32 first_local_ = ~0u;
+    u32 next_local_ = 0;
     u32 total_growth_ = 0;
     bool final_ = false;
     bool ok_ = true;

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Which registers each Op reads and writes, which are live after it, and which Ops nobody needs.
+#include "arch/x86/net/bpf_jit_ir.h"
+
+namespace barebpf::x86 {
+
+// Liveness is swept backwards until nothing changes. A program of n nested loops needs about n
+// sweeps; one made to need many more is compiled with every register taken as live, which is
+// correct and only less dense.
+constexpr u32 kMaxSweeps = 64;
+
+static RegSet address_uses(const Address& at) {
+    return reg_bit(at.base) | reg_bit(at.index);
+}
+
+static RegSet select_uses(const Op& op) {
+    if (op.select == Select::No) return 0;
+    return reg_bit(op.dst) | reg_bit(op.value);
+}
+
+static RegSet atomic_uses(const Op& op) {
+    RegSet set = address_uses(op.at) | reg_bit(op.rhs);
+    return op.imm == BPF_CMPXCHG ? set | reg_bit(BPF_REG_0) : set;
+}
+
+RegSet uses(const Op& op) {
+    switch (op.kind) {
+        case Kind::Mov:
+        case Kind::Extend:
+        case Kind::AluConst:
+        case Kind::Neg:
+        case Kind::Swap:
+        case Kind::Rotate:
+            return reg_bit(op.lhs);
+        case Kind::Alu:
+            return reg_bit(op.lhs) | reg_bit(op.rhs);
+        case Kind::Branch:
+            return reg_bit(op.lhs) | reg_bit(op.rhs) | select_uses(op);
+        case Kind::BranchConst:
+            return reg_bit(op.lhs) | select_uses(op);
+        case Kind::BranchMem:
+            return address_uses(op.at) | select_uses(op);
+        case Kind::Lea:
+        case Kind::Load:
+        case Kind::StoreConst:
+            return address_uses(op.at);
+        case Kind::Store:
+            return address_uses(op.at) | reg_bit(op.rhs);
+        case Kind::Atomic:
+            return atomic_uses(op);
+        case Kind::CallHelper:
+        case Kind::CallSubprog:
+        case Kind::TailCall:
+            return kArguments;
+        case Kind::Exit:
+            return reg_bit(BPF_REG_0);
+        default:
+            return 0;
+    }
+}
+
+RegSet defs(const Op& op) {
+    switch (op.kind) {
+        case Kind::Nop:
+        case Kind::Store:
+        case Kind::StoreConst:
+        case Kind::Jump:
+        case Kind::Exit:
+            return 0;
+        case Kind::Branch:
+        case Kind::BranchConst:
+        case Kind::BranchMem:
+            return op.select == Select::No ? RegSet{0} : reg_bit(op.dst);
+        case Kind::Atomic:
+            if (op.imm == BPF_CMPXCHG) return reg_bit(BPF_REG_0);
+            return op.imm & BPF_FETCH ? reg_bit(op.rhs) : RegSet{0};
+        case Kind::CallHelper:
+        case Kind::CallSubprog:
+        case Kind::TailCall:
+            return kCallerSaved;
+        default:
+            return reg_bit(op.dst);
+    }
+}
+
+bool has_effect(const Op& op) {
+    switch (op.kind) {
+        case Kind::Store:
+        case Kind::StoreConst:
+        case Kind::Atomic:
+        case Kind::Jump:
+        case Kind::CallHelper:
+        case Kind::CallSubprog:
+        case Kind::TailCall:
+        case Kind::Exit:
+            return true;
+        case Kind::Load:
+            return true;  // it may fault, and a fault must be seen where the program has it
+        case Kind::BranchMem:
+            return true;
+        case Kind::Branch:
+        case Kind::BranchConst:
+            return op.select == Select::No;
+        default:
+            return false;
+    }
+}
+
+static RegSet live_in(const Op& op) {
+    return static_cast<RegSet>((op.live_out & ~defs(op)) | uses(op));
+}
+
+static RegSet live_after(const Unit& unit, u32 i) {
+    const Op& op = unit.ops[i];
+    if (op.kind == Kind::Exit) return 0;
+    RegSet live = 0;
+    if (op.kind != Kind::Jump && i + 1 < unit.count) live = live_in(unit.ops[i + 1]);
+    if (op.kind == Kind::Jump || (is_branch(op) && op.select == Select::No))
+        live |= live_in(unit.ops[op.target]);
+    return live;
+}
+
+void compute_liveness(Unit& unit) {
+    for (u32 i = 0; i < unit.count; i++) unit.ops[i].live_out = 0;
+    for (u32 sweep = 0; sweep < kMaxSweeps; sweep++) {
+        bool changed = false;
+        for (u32 i = unit.count; i-- > 0;) {
+            RegSet live = live_after(unit, i);
+            changed = changed || live != unit.ops[i].live_out;
+            unit.ops[i].live_out = live;
+        }
+        if (!changed) return;
+    }
+    for (u32 i = 0; i < unit.count; i++) unit.ops[i].live_out = kAllRegs;
+}
+
+// Backwards, so that what only fed a removed Op goes with it. Jumps back see the old, larger sets
+// of their targets: still right.
+void remove_dead_code(Unit& unit) {
+    for (u32 i = unit.count; i-- > 0;) {
+        Op& op = unit.ops[i];
+        RegSet live = live_after(unit, i);
+        op.live_out = static_cast<RegSet>(live & op.live_out);
+        if (op.kind == Kind::Nop || has_effect(op) || (defs(op) & op.live_out) != 0) continue;
+        op.kind = Kind::Nop;
+    }
+}
+
+}  // namespace barebpf::x86

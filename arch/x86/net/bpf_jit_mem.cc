@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Loads and stores. x86 orders loads with loads and stores with stores, so a load-acquire and a
+// store-release are the plain instructions (SDM vol. 3, 9.2.2).
+#include "arch/x86/net/bpf_jit_lower.h"
+
+namespace barebpf::x86 {
+
+Memory Lowering::memory(const Address& at) const {
+    if (at.index == kNoReg) return Memory(x(at.base), at.disp);
+    return Memory(x(at.base), x(at.index), static_cast<Scale>(at.scale), at.disp);
+}
+
+void Lowering::load(const Op& op) {
+    if (op.sign && op.size != Width::W64)
+        return out_.movsx(Width::W64, x(op.dst), op.size, memory(op.at));
+    out_.movzx(x(op.dst), op.size, memory(op.at));
+}
+
+void Lowering::store(const Op& op) {
+    out_.mov(op.size, memory(op.at), x(op.rhs));
+}
+
+void Lowering::store_const(const Op& op) {
+    out_.mov(op.size, memory(op.at), static_cast<s32>(op.imm));
+}
+
+}  // namespace barebpf::x86
