@@ -5,7 +5,9 @@
 //   descriptor
 //
 // After the fix-ups insns is what both engines execute:
-//   - BPF_LD_IMM64 holds plain 64-bit values: addresses of maps and of map values, constants;
+//   - BPF_LD_IMM64 holds plain 64-bit values: addresses of maps and of map values, constants; only
+//     with src_reg BPF_PSEUDO_FUNC it has in imm the distance to a subprogram, as a call has, and
+//     yields the address under which this engine calls it;
 //   - a helper call (src_reg 0) has in imm an index into calls[]; a call of a subprogram
 //     (src_reg BPF_PSEUDO_CALL) still has the distance in instructions;
 //   - a tail call is the single instruction BPF_JMP|BPF_TAIL_CALL with R1 ctx, R2 program array, R3
@@ -24,8 +26,13 @@ struct Prog;
 
 // Internal opcode: jump to another program. Never accepted from outside.
 inline constexpr u8 BPF_TAIL_CALL = 0xf0;
+// Internal opcode, all other fields 0: no later instruction runs speculatively before this one. For
+// engines on which nothing is speculated it does nothing.
+inline constexpr u8 BPF_NOSPEC = 0xc2;  // BPF_ST | 0xc0
 inline constexpr u32 kMaxTailCalls = 33;  // MAX_TAIL_CALL_CNT: the 34th is not taken
 inline constexpr u32 kMaxStack = 512;     // MAX_BPF_STACK, bytes of a whole call chain
+// What the fix-ups may use below that in a frame: an engine's frames have kMaxStack + kFixupStack.
+inline constexpr u32 kFixupStack = 16;
 inline constexpr u32 kMaxCallFrames = 8;
 inline constexpr u32 kMaxSubprogs = 256;
 
