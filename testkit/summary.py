@@ -7,8 +7,8 @@
 Each GoogleTest case counts as one, each test of another kind as one. A program that crashes, hangs or
 is stopped by a sanitizer counts as a failure even where all of its cases passed. A build folder that
 has no results counts as a failure. Prints the failures with their logs, then `N passed, N failed,
-N skipped`; exits non-zero unless something passed and nothing failed. `--brief` prints the count of one
-folder, indented, and nothing else.
+N skipped`; exits non-zero unless something passed and nothing failed. `--brief` prints one
+indented line and nothing else.
 """
 import json
 import os
@@ -83,7 +83,7 @@ def add_build(count, build):
         pass
     if not tests:
         count.failures.append(f"{build}: no test ran")
-        count.logs.append(f"{build}/configure.log, compile.log, test.log")
+        count.logs.append(f"{build}/compile.log, test.log")
         return
     cases = cases_by_test(os.path.join(logs, "testlog.junit.xml"))
     for test in tests:
@@ -100,7 +100,7 @@ def main(arguments):
     for build in arguments[brief:]:
         add_build(count, build)
     if brief:
-        print(f"{'':8} {count}")
+        print(f"{'':8} passed {count.passed}, failed {len(count.failures)}, skipped {count.skipped}")
         return 0
     if count.failures:
         print("\nfailures:", *count.failures, sep="\n  ")

@@ -8,11 +8,7 @@
 #     JOBS=8 testkit/test.sh           more than two compilers and tests at a time
 #     BUILD_ROOT=/dev/shm/b ...        build somewhere else than build/
 #
-#     build/gcc      GCC, -O2 -g, lock-order validator on
-#     build/asan     Clang, AddressSanitizer and UndefinedBehaviorSanitizer
-#     build/tsan     Clang, ThreadSanitizer (re-executes itself without ASLR where it has to)
-#     build/release  GCC, -O2, no validator: what users get, and what the demo runs
-#     build/fuzz     Clang, libFuzzer with ASan: the tests of suite `fuzz`, about a minute each
+# What each build is stands in testkit/build.sh.
 #
 # The last line is `N passed, N failed, N skipped`: GoogleTest cases one by one, every other test as
 # one. The exit status is zero only if something passed and nothing failed.
@@ -21,51 +17,12 @@ cd "$(dirname "$0")/.." || exit 2
 
 jobs=${JOBS:-2}
 root=${BUILD_ROOT:-build}
+export JOBS="$jobs" BUILD_ROOT="$root"
 builds=${*:-gcc asan tsan release fuzz}
 results=
 
-options() {
-    case $1 in
-    gcc) echo "-Dbuildtype=debugoptimized -Dlock_validator=true" ;;
-    asan) echo "-Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false" ;;
-    tsan) echo "-Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false" ;;
-    release) echo "-Doptimization=2 -Ddebug=false -Dlock_validator=false" ;;
-    fuzz) echo "-Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false -Dfuzzers=true" ;;
-    *) echo "test.sh: no build is called '$1' (gcc asan tsan release fuzz)" >&2 && return 2 ;;
-    esac
-}
-
-configure() {
-    if [ -f "$root/$1/build.ninja" ]; then
-        ninja -C "$root/$1" build.ninja # anew if a meson.build changed
-        return
-    fi
-    case $1 in
-    gcc | release) cc=gcc cxx=g++ ;;
-    *) cc=clang-19 cxx=clang++-19 ;;
-    esac
-    # shellcheck disable=SC2046  # a list of words
-    CC="ccache $cc" CXX="ccache $cxx" meson setup "$root/$1" $(options "$1")
-}
-
-# Fuzz targets only: the rest of that build is not needed.
-fuzz_targets() {
-    meson introspect --tests "$root/fuzz" | python3 -c '
-import json, os, sys
-root = os.path.abspath(sys.argv[1])
-for test in json.load(sys.stdin):
-    if any(suite.split(":")[-1] == "fuzz" for suite in test["suite"]):
-        print(os.path.relpath(test["cmd"][0], root))' "$root/fuzz"
-}
-
-compile() {
-    targets=
-    if [ "$1" = fuzz ]; then
-        targets=$(fuzz_targets)
-        [ -n "$targets" ] || return 0
-    fi
-    # shellcheck disable=SC2086  # a list of words
-    ninja -C "$root/$1" -j "$jobs" $targets
+has_fuzz_tests() {
+    meson test -C "$root/fuzz" --no-rebuild --list --suite fuzz 2>/dev/null | grep -q fuzz
 }
 
 run_tests() {
@@ -94,19 +51,19 @@ step() {
     fi
 }
 
-for build in $builds; do
-    options "$build" >/dev/null || exit 2
-done
 testkit/setup.sh || exit 1
 
 for build in $builds; do
+    case $build in
+    gcc | asan | tsan | release | fuzz) ;;
+    *) echo "test.sh: no build is called '$build' (gcc asan tsan release fuzz)" >&2 && exit 2 ;;
+    esac
     mkdir -p "$root/$build"
     results="$results $root/$build"
     # No result of an earlier run may be taken for one of this run.
     rm -f "$root/$build"/meson-logs/testlog* "$root/$build"/*.xml "$root/$build"/*.log
-    step "$build" configure configure "$build" || continue
-    step "$build" compile compile "$build" || continue
-    if [ "$build" = fuzz ] && [ -z "$(fuzz_targets)" ]; then
+    step "$build" compile testkit/build.sh "$build" || continue
+    if [ "$build" = fuzz ] && ! has_fuzz_tests; then
         results=${results% *}
         continue
     fi

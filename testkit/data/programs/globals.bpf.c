@@ -4,10 +4,7 @@
 
 #include <bpf/bpf_helpers.h>
 
-struct pair {
-    __u32 first;
-    __u64 second;
-};
+#include "globals.h"
 
 /* .rodata: frozen when the object is loaded */
 const volatile __u32 factor = 3;

@@ -3,24 +3,9 @@
  * XDP: counts packets and bytes by protocol, by kind and by service. Lets everything pass but
  * packets that end inside a header.
  */
+#include "xdp_proto_count.h"
+
 #include "packet.h"
-
-struct protocol {
-    __u16 ether_type;
-    __u16 ip_protocol; /* 0 where there is none */
-};
-
-struct service {
-    __u16 ip_protocol;
-    __u16 port; /* the lower of the two: servers tend to have it */
-};
-
-struct counter {
-    __u64 packets;
-    __u64 bytes;
-};
-
-enum kind { KIND_ALL, KIND_CUT, KIND_VLAN, KIND_EXTENSION, KIND_FRAGMENT, KIND_COUNT };
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);

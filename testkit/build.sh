@@ -1,0 +1,52 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# Configures (once) and compiles one of the builds that the scripts use.
+#
+#     testkit/build.sh BUILD [TARGET...]       JOBS=8: more than two compilers at a time
+#                                              BUILD_ROOT=DIR: instead of build/
+#
+#     build/gcc      GCC, -O2 -g, lock-order validator on
+#     build/asan     Clang, AddressSanitizer and UndefinedBehaviorSanitizer
+#     build/tsan     Clang, ThreadSanitizer (re-executes itself without ASLR where it has to)
+#     build/release  GCC, -O2, no validator: what users get, and what the demo runs
+#     build/fuzz     Clang, libFuzzer with ASan and UBSan; unless told otherwise only the tests of suite `fuzz`
+set -eu
+cd "$(dirname "$0")/.."
+
+build=${1:-}
+dir=${BUILD_ROOT:-build}/$build
+debug="-Dbuildtype=debugoptimized -Dlock_validator=true"
+sanitize="$debug -Db_lundef=false -Db_sanitize"
+cc=clang-19 cxx=clang++-19
+case $build in
+gcc) cc=gcc cxx=g++ options=$debug ;;
+asan) options="$sanitize=address,undefined" ;;
+tsan) options="$sanitize=thread" ;;
+release) cc=gcc cxx=g++ options="-Doptimization=2 -Ddebug=false -Dlock_validator=false" ;;
+fuzz) options="$sanitize=address,undefined -Dfuzzers=true" ;;
+*)
+    echo "usage: build.sh gcc|asan|tsan|release|fuzz [TARGET...]" >&2
+    exit 2
+    ;;
+esac
+shift
+
+if [ -f "$dir/build.ninja" ]; then
+    ninja -C "$dir" build.ninja # anew if a meson.build changed
+else
+    # shellcheck disable=SC2086  # a list of words
+    CC="ccache $cc" CXX="ccache $cxx" meson setup "$dir" $options
+fi
+
+if [ "$build" = fuzz ] && [ $# = 0 ]; then
+    targets=$(meson introspect --tests "$dir" | python3 -c '
+import json, os, sys
+for test in json.load(sys.stdin):
+    if any(suite.split(":")[-1] == "fuzz" for suite in test["suite"]):
+        print(os.path.relpath(test["cmd"][0], os.path.abspath(sys.argv[1])))' "$dir")
+    [ -n "$targets" ] || exit 0
+    # shellcheck disable=SC2086  # a list of words
+    set -- $targets
+fi
+ninja -C "$dir" -j "${JOBS:-2}" "$@"
