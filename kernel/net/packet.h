@@ -35,28 +35,31 @@ struct XdpBuff {
     RedirectRequest redirect;
 };
 
-// What __sk_buff shows, in host byte order unless the UAPI says otherwise.
+// SkBuff::transport_header when nobody has set it.
+inline constexpr u16 kHeaderUnset = 0xffff;
+
+// SkBuff::ip_summed, Linux's values.
+inline constexpr u8 kChecksumNone = 0;
+inline constexpr u8 kChecksumUnnecessary = 1;
+inline constexpr u8 kChecksumComplete = 2;
+inline constexpr u8 kChecksumPartial = 3;
+
+// What __sk_buff shows, in host byte order unless the UAPI says otherwise. The fields are as wide as what
+// Linux keeps behind them: a program that writes 0x12345 to tc_classid reads 0x2345.
 struct SkBuff {
     u8* data;      // where the program's packet begins: the link header for sched_cls
-    u8* data_end;  // end of what direct access may touch
+    u8* data_end;  // its end; data_end - data == len
     u8* data_meta;
     u8* hard_start;
     u8* hard_end;
     u32 len;
     u32 pkt_type;  // PACKET_HOST, ...
     u32 mark;
-    u32 queue_mapping;
-    u32 protocol;  // network byte order, in the low 16 bits
-    u32 vlan_present;
-    u32 vlan_tci;
-    u32 vlan_proto;
     u32 priority;
     u32 ingress_ifindex;
     u32 ifindex;
-    u32 tc_index;
     u32 cb[5];
     u32 hash;
-    u32 tc_classid;
     u32 napi_id;
     u32 family;  // socket fields: zero without a socket
     u32 remote_ip4;
@@ -66,18 +69,33 @@ struct SkBuff {
     u32 remote_port;
     u32 local_port;
     u64 tstamp;
-    u32 wire_len;
-    u32 gso_segs;
-    u32 gso_size;
-    u32 tstamp_type;
     u64 hwtstamp;
+    u32 wire_len;
+    u32 csum;  // kChecksumComplete: the sum of the packet, unfolded
+    u16 gso_segs;
+    u16 gso_size;
+    u16 queue_mapping;
+    u16 protocol;    // network byte order
+    u16 vlan_tci;    // the tag beside the packet, when vlan_present
+    u16 vlan_proto;  // network byte order
+    u16 tc_index;
+    u16 tc_classid;
     u16 mac_header;  // offsets from hard_start
     u16 network_header;
     u16 transport_header;
     u16 mac_len;
+    u16 csum_start;   // kChecksumPartial: an offset from hard_start
+    u16 csum_offset;  // from csum_start
+    u8 vlan_present;  // 0, 1
+    u8 tstamp_type;   // BPF_SKB_TSTAMP_*
+    u8 hash_valid;
     u8 csum_level;
-    u8 ip_summed;  // CHECKSUM_NONE, _UNNECESSARY, _COMPLETE, _PARTIAL: 0..3
-    u32 csum;
+    u8 ip_summed;
+    u8 is_gso;
+    // Asks the packet's owner for room: at least head bytes before data and tail bytes after data_end.
+    // It may move the packet, and then puts right the pointers and the offsets above. False: no room.
+    // Null: what hard_start and hard_end give is all there is. Context: the program's.
+    bool (*expand)(SkBuff* skb, u32 head, u32 tail);
     RedirectRequest redirect;
 };
 
