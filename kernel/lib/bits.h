@@ -25,6 +25,15 @@ constexpr u32 highest_bit(u64 x) {
     return 63 - static_cast<u32>(__builtin_clzll(x));
 }
 
+// Number of set bits. The compiler's builtin would need its run-time library on machines without the
+// instruction, and the core has no such library.
+constexpr u32 count_bits(u64 x) {
+    x -= (x >> 1) & 0x5555555555555555;
+    x = (x & 0x3333333333333333) + ((x >> 2) & 0x3333333333333333);
+    x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0f;
+    return static_cast<u32>((x * 0x0101010101010101) >> 56);
+}
+
 // The smallest power of two >= x, for 1 <= x <= 2^63.
 constexpr u64 round_up_to_power_of_two(u64 x) {
     return x <= 1 ? 1 : u64{1} << (highest_bit(x - 1) + 1);

@@ -49,5 +49,14 @@ TEST(Bits, WithByteReplacesOnlyThatByte) {
     EXPECT_EQ(with_byte(0x1111111111111111, 7, 0), u64{0x0011111111111111});
 }
 
+TEST(Bits, CountBits) {
+    EXPECT_EQ(count_bits(0), 0u);
+    EXPECT_EQ(count_bits(~u64{0}), 64u);
+    for (u32 bit = 0; bit < 64; ++bit) {
+        EXPECT_EQ(count_bits(u64{1} << bit), 1u);
+        EXPECT_EQ(count_bits((u64{1} << bit) - 1), bit);
+    }
+}
+
 }  // namespace
 }  // namespace barebpf

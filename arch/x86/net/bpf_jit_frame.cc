@@ -7,6 +7,7 @@
 //              BPF stack           stack_depth bytes, and 8 more where calls need alignment
 //     lower    saved rbx r13 r14 r15   <- rsp; those of R6 to R9 that the function writes
 #include "arch/x86/net/bpf_jit_lower.h"
+#include "kernel/lib/bits.h"
 
 namespace barebpf::x86 {
 
@@ -34,7 +35,7 @@ void Lowering::plan_registers() {
 void Lowering::plan_alignment() {
     if (!frame_.calls) return;
     u32 pushed = 8 + (frame_.stack ? 8 : 0) + frame_.below;
-    pushed += 8 * static_cast<u32>(__builtin_popcount(frame_.saved));
+    pushed += 8 * count_bits(frame_.saved);
     if (pushed % 16 != 0) frame_.below += 8;
 }
 
@@ -81,7 +82,7 @@ void Lowering::leave_frame() {
 
 // Short epilogues stand at each exit, a longer one at the first; the others jump there.
 void Lowering::exit() {
-    u32 parts = static_cast<u32>(__builtin_popcount(frame_.saved)) + (frame_.stack ? 1 : 0);
+    u32 parts = count_bits(frame_.saved) + (frame_.stack ? 1 : 0);
     if (parts > 2) {
         if (epilogue_bound_) return out_.jump(epilogue_);
         epilogue_ = out_.local_label();
