@@ -7,11 +7,13 @@
 //   subprog.cc       subprograms: discovery, jumps stay inside, stack depth, tail calls
 //   cfg.cc           reachability, back edges, where to look for known states
 //   liveness.cc      which registers are read later: once, on the graph
-//   check_alu.cc     arithmetic, pointer arithmetic      check_pointer.cc
-//   check_mem.cc     loads and stores by pointer type    check_stack.cc  check_packet.cc
-//   check_atomic.cc  atomics, acquire and release        check_ld_abs.cc
-//   check_jmp.cc     conditional jumps, nulls, ranges of packets
-//   check_call.cc    helper calls; frames in frames.cc; references in references.cc
+//   debug_info.cc    func_info, line_info, source lines
+//   check_alu.cc     arithmetic; check_pointer.cc: of pointers
+//   check_mem.cc     loads and stores by pointer type; check_stack.cc, check_packet.cc, check_ctx.cc
+//   check_atomic.cc  atomics, acquire and release; check_ld_abs.cc
+//   check_jmp.cc     conditional jumps
+//   check_call.cc    helper calls; check_global.cc: arguments of global functions
+//   frames.cc        calls and returns; check_exit.cc; references.cc
 //   states.cc        copy, free; prune.cc: comparison and pruning
 //   backtrack.cc     precision
 //   print_state.cc   states as text
@@ -59,18 +61,16 @@ struct InsnAux {
 };
 
 struct SubprogState {
-    u32 start, end;   // instructions [start, end)
-    u32 linfo_first;  // first line_info entry, when there are any
-    u16 stack_depth;  // deepest byte used, as a positive number
-    u16 live_args;    // R1..R5 that it may read before writing them
+    u32 start, end;    // instructions [start, end)
+    u32 first_line;    // its first line_info entry, when there are any
+    const char* name;  // from BTF; null without
+    u16 stack_depth;   // deepest byte used, as a positive number; a multiple of 8
     bool has_tail_call;
     bool tail_call_reachable;
     bool has_ld_abs;
-    bool is_global;  // verified once on its own, callers trust its prototype
-    bool is_callback;
-    bool is_called;
-    bool changes_packet_data;
-    bool verified;  // global: its own pass is done
+    bool is_global;            // verified once on its own, callers trust its prototype
+    bool is_callback;          // its address is taken and given to a helper
+    bool changes_packet_data;  // it or something it calls
 };
 
 struct StateList {
@@ -116,21 +116,25 @@ struct VerifierEnv {
     bool bpf_capable = false;
     bool allow_ptr_leaks = false;
     bool strict_alignment = false;
-    bool any_alignment = false;
+    bool every_checkpoint = false;  // BPF_F_TEST_STATE_FREQ
 
     // The path being followed.
     VerifierState* state = nullptr;
     u32 insn = 0;
     u32 previous_insn = 0;
-    u32 last_printed = 0;  // state prints: where the last was
-    u32 changed_regs = 0;  // R0..R10 written since the last state print
-    u64 changed_slots = 0;
+    u32 history_step = ~u32{0};  // the step (insns_processed) that the newest history entry is of
+    u32 came_from = 0;           // for the log: the last instruction of the path before insn
+    bool print_whole_state = false;
+    u32 changed_regs = 0;      // R0..R10 written since the last state print
+    u64 changed_slots = 0;     // of the running frame
+    s32 last_line = -1;        // line_info entry printed last
+    u64 insn_line_mark = 0;    // the log behind the last instruction printed
+    u64 insn_line_length = 0;  // of that line
     PendingBranch* pending = nullptr;
     u32 pending_count = 0;
     host::Buffer<StateList*> known;  // per instruction: states to compare with
     u32 next_id = 0;
-    u32 running_subprog = 0;  // whose own pass this is: 0, or a global function
-    bool checking_main = true;
+    bool checking_main = true;  // false: a global function on its own
 
     IdMap* ids = nullptr;
     Backtrack* backtrack = nullptr;
@@ -139,6 +143,8 @@ struct VerifierEnv {
     // cfg and liveness: work lists.
     host::Buffer<u32> stack;
     host::Buffer<u8> color;
+    host::Buffer<u32> order;  // post-order of the graph
+    u32 order_count = 0;
 
     RegState* regs() { return state->frame().regs; }
     RegState& reg(u32 number) { return state->frame().regs[number]; }
@@ -147,29 +153,34 @@ struct VerifierEnv {
 };
 
 // -- passes, in their order -------------------------------------------------------------------
-Result<void> find_subprogs(VerifierEnv& env);     // subprog.cc
-Result<void> check_debug_info(VerifierEnv& env);  // debug_info.cc: func_info, line_info
-Result<void> resolve_ld_imm64(VerifierEnv& env);  // resolve.cc
-Result<void> check_cfg(VerifierEnv& env);         // cfg.cc
-Result<void> compute_liveness(VerifierEnv& env);  // liveness.cc
-Result<void> do_check_subprog(VerifierEnv& env, u32 subprog);  // verifier.cc: one pass over it
-Result<void> check_max_stack_depth(VerifierEnv& env);          // subprog.cc
+Result<void> find_subprogs(VerifierEnv& env);          // subprog.cc
+Result<void> check_debug_info(VerifierEnv& env);       // debug_info.cc: func_info, line_info
+Result<void> resolve_ld_imm64(VerifierEnv& env);       // resolve.cc
+Result<void> check_cfg(VerifierEnv& env);              // cfg.cc
+void spread_packet_changes(VerifierEnv& env);          // subprog.cc
+void compute_liveness(VerifierEnv& env);               // liveness.cc
+Result<void> check_max_stack_depth(VerifierEnv& env);  // subprog.cc
 Result<void> apply_fixups(VerifierEnv& env);  // fixups.cc: fills prog->insns, subprogs, calls
 
 // Index of the subprogram that starts at insn, or -1; that contains insn.
 s32 find_subprog_at(const VerifierEnv& env, u32 insn);
 u32 subprog_containing(const VerifierEnv& env, u32 insn);
-const char* subprog_name(VerifierEnv& env, u32 subprog);  // from BTF, "" without
+const char* subprog_name(const VerifierEnv& env, u32 subprog);  // from BTF, "" without
 
 // -- registers (reg_state.cc) -------------------------------------------------------------------
 void mark_reg_not_init(RegState& reg);
-void mark_reg_unknown(VerifierEnv& env, RegState& reg);  // any number
+void mark_reg_unknown(RegState& reg);  // any number
 void mark_reg_known(RegState& reg, u64 value);
+void mark_reg_scalar(RegState& reg, const Scalar& scalar);
 void mark_reg_pointer(RegState& reg, RegType type, u8 flags = 0);  // off 0, no id
-enum class RegUse : u8 { Read, Write, WriteNoMark };
+enum class RegUse : u8 {
+    Read,
+    Write,        // becomes an unknown number
+    WriteNoMark,  // the caller says what it becomes
+};
 // R%d !read_ok, frame pointer is read only.
 Result<void> check_reg(VerifierEnv& env, u32 number, RegUse use);
-// After a call: R1..R5 hold nothing.
+// After a call: R0..R5 hold nothing.
 void clear_caller_saved(VerifierEnv& env);
 const char* reg_type_name(const RegState& reg);  // "map_value_or_null", "fp", "scalar"
 // All registers and spilled registers of all frames of a state.
@@ -184,45 +195,54 @@ void for_each_reg(VerifierState& state, Function function) {
 }
 
 // -- instructions -----------------------------------------------------------------------------
-Result<void> check_alu(VerifierEnv& env, const bpf_insn& insn);  // check_alu.cc
+Result<void> check_alu(VerifierEnv& env, const bpf_insn& insn);
+const char* alu_op_name(const bpf_insn& insn);  // "+="
 Result<void> check_pointer_alu(VerifierEnv& env, const bpf_insn& insn, RegState& dst,
-                               const RegState& pointer, const RegState& scalar);
-Result<void> check_ld_imm64(VerifierEnv& env, const bpf_insn* insn);  // verifier_insn.cc
-Result<void> check_ld_abs(VerifierEnv& env, const bpf_insn& insn);    // check_ld_abs.cc
-Result<void> check_load(VerifierEnv& env, const bpf_insn& insn);      // check_mem.cc
+                               const RegState& pointer, const RegState& scalar,
+                               bool dst_is_pointer);
+Result<void> check_ld_imm64(VerifierEnv& env, const bpf_insn* insn);
+Result<void> check_ld_abs(VerifierEnv& env, const bpf_insn& insn);
+Result<void> check_load(VerifierEnv& env, const bpf_insn& insn);
 Result<void> check_store(VerifierEnv& env, const bpf_insn& insn);
-Result<void> check_atomic(VerifierEnv& env, const bpf_insn& insn);  // check_atomic.cc
+Result<void> check_atomic(VerifierEnv& env, const bpf_insn& insn);
 // *next: where to go on; the other side of an undecided jump is queued.
-Result<void> check_cond_jump(VerifierEnv& env, const bpf_insn& insn, u32* next);  // check_jmp.cc
-Result<void> check_may_goto(VerifierEnv& env, const bpf_insn& insn);
+Result<void> check_cond_jump(VerifierEnv& env, const bpf_insn& insn, u32* next);
+Result<void> check_may_goto(VerifierEnv& env, const bpf_insn& insn, u32* next);
 // Checks a helper call in place (check_call.cc): arguments, effects, R0.
 Result<void> check_helper_call(VerifierEnv& env, const bpf_insn& insn);
-// Enters a static subprogram, or checks a call of a global one (frames.cc). *next as above.
+// Enters a static subprogram, or checks a call of a global one. *next as above.
 Result<void> check_subprog_call(VerifierEnv& env, const bpf_insn& insn, u32* next);
-// The end of a frame: back to the caller. *next as above.
-Result<void> return_from_frame(VerifierEnv& env, u32* next);            // frames.cc
-Result<void> check_exit(VerifierEnv& env, bool* path_done, u32* next);  // check_exit.cc
+Result<void> check_exit(VerifierEnv& env, bool* path_done, u32* next);
 
-// -- memory -----------------------------------------------------------------------------------
+// -- memory (check_mem.cc, check_ctx.cc) ------------------------------------------------------
 enum class Access : u8 { Read, Write };
-// A load or store of size bytes at pointer regno + off. Loads: value_reg gets what was read (or -1);
-// stores: value_reg is stored (or -1 for an immediate, which is `known`).
+// Instead of a register number in value_reg.
+inline constexpr s32 kImmediate = -1;     // stores: the instruction's imm. Loads: nobody wants it
+inline constexpr s32 kUnknownValue = -2;  // stores: any number
+// A load or store of size bytes at pointer regno + off, by instruction insn. Loads set value_reg.
+// atomic: must be aligned.
 Result<void> check_mem_access(VerifierEnv& env, u32 insn, u32 regno, s32 off, u32 size,
                               Access access, s32 value_reg, bool is_ldsx, bool atomic);
-// Whether [off, off+size) with the register's variable part lies within mem_size bytes.
+// Whether [off, off+size) with the register's variable part lies within mem_size bytes. off includes
+// the register's constant part, here and below.
 Result<void> check_mem_region(VerifierEnv& env, u32 regno, s32 off, s64 size, u64 mem_size,
                               bool zero_size_allowed);
 Result<void> check_map_access(VerifierEnv& env, u32 regno, s32 off, s64 size,
-                              bool zero_size_allowed, Access access);
+                              bool zero_size_allowed);
 Result<void> check_packet_access(VerifierEnv& env, u32 regno, s32 off, s64 size,
                                  bool zero_size_allowed);
+Result<void> check_packet_span(VerifierEnv& env, u32 regno, s32 off, s64 size,
+                               bool zero_size_allowed);
 // Packet pointers may be used for this kind of access by the program type.
 bool may_access_packet(VerifierEnv& env, Access access);
-// Context field [off, off+size) (check_ctx.cc): what it yields, or "invalid bpf_context access".
+// What an instruction accesses decides how it is rewritten, so all paths must agree where a rewrite
+// depends on it.
+Result<void> note_pointer_type(VerifierEnv& env, u32 insn, RegType type);
 struct ContextAccess {
     RegType type;
     u8 field_size;  // of the UAPI field
 };
+// Context field [off, off+size): what it yields, or "invalid bpf_context access".
 Result<ContextAccess> check_ctx_access(VerifierEnv& env, u32 insn, s64 off, u32 size,
                                        Access access);
 // Pointers that must not be offset: context, references.
@@ -232,40 +252,45 @@ Result<void> check_pointer_unmodified(VerifierEnv& env, const RegState& reg, u32
 // -- stack (check_stack.cc) -------------------------------------------------------------------
 Result<void> check_stack_read(VerifierEnv& env, u32 regno, s32 off, u32 size, s32 dst_reg);
 Result<void> check_stack_write(VerifierEnv& env, u32 regno, s32 off, u32 size, s32 value_reg);
-// Helper arguments: [reg + off, + size) of a stack pointer. Read: every byte must be initialised
-// (when uninitialised stack is not allowed) and is marked read. Write: every byte becomes Misc.
+// [off, off + size) of a stack pointer, off with the register's constant part. Read: every byte must
+// be initialised and is marked read; a helper may also have written there, so what it was given
+// becomes plain bytes. Write (helpers only): every byte becomes a number; do this after all other
+// arguments have been checked, or they would find these bytes initialised.
 Result<void> check_stack_range(VerifierEnv& env, u32 regno, s32 off, u32 size,
-                               bool zero_size_allowed, Access access);
+                               bool zero_size_allowed, Access access, bool helper);
 // Bytes [off, off+size) of a frame are overwritten with numbers; off constant and in bounds.
 Result<void> mark_stack_misc(VerifierEnv& env, FuncState& frame, s32 off, u32 size);
 // Room for slots down to fp-depth; NoMem.
 Result<void> grow_stack(VerifierEnv& env, FuncState& frame, u32 depth);
-// slots of frame are read: liveness (liveness bits of the path's checkpoints).
+// slots of a frame are read: goes to the checkpoints of this path.
 void mark_slots_read(VerifierEnv& env, u32 frame, u64 slots);
 
-// -- packet and null knowledge (check_packet.cc, check_jmp.cc) --------------------------------
+// -- packets (check_packet.cc) ----------------------------------------------------------------
 void forget_packet_pointers(VerifierEnv& env);  // the packet's memory may have moved
-// After a comparison of or_null pointers with this id.
-void resolve_null(VerifierState& state, u32 frame_index, u32 id, u32 ref_id, bool is_null);
+// After a comparison of packet pointers; false: it was none.
+bool learn_packet_range(u8 op, u32 dst, u32 src, VerifierState& taken, VerifierState& not_taken);
+Taken packet_branch_taken(u8 op, const RegState& dst, const RegState& src);
 
 // -- references (references.cc) ---------------------------------------------------------------
 Result<u32> acquire_reference(VerifierEnv& env, u32 insn);     // its id
 Result<void> release_reference(VerifierEnv& env, u32 ref_id);  // and void all pointers to it
-Result<void> check_no_references(VerifierEnv& env, bool exception_frames);
+bool forget_reference(VerifierState& state, u32 ref_id);       // only from the list
+Result<void> check_no_references(VerifierEnv& env);            // at an exit
 
 // -- frames (frames.cc) -----------------------------------------------------------------------
-// A new frame with R1..R5 copied from the caller and R6..R9 unset. "the call stack of %d frames is
-// too deep !"
+// A new frame above the running one, its registers unset; the caller sets arguments and makes it
+// the running one. "the call stack of %d frames is too deep"
 Result<FuncState*> push_frame(VerifierEnv& env, u32 subprog, u32 call_site);
-// Simulates a callback: queues nothing, the caller's R0 is set by the helper's own rules
-// afterwards.
-using SetCallbackArgs = Result<void> (*)(VerifierEnv& env, FuncState& caller, FuncState& callee);
-Result<void> push_callback(VerifierEnv& env, u32 subprog, SetCallbackArgs set_args);
+Result<void> return_from_frame(VerifierEnv& env, u32* next);
+// Queues that the running function returns here and now, with 0 or with any number.
+Result<void> push_early_return(VerifierEnv& env, bool zero);
 // check_global.cc: arguments by BTF prototype.
 Result<void> check_global_call(VerifierEnv& env, u32 subprog);  // the caller's R1..R5
 Result<void> set_global_args(VerifierEnv& env, u32 subprog, FuncState& frame);
 
 // -- states (states.cc, prune.cc) -------------------------------------------------------------
+FuncState* new_frame(VerifierEnv& env);
+void free_frame(VerifierEnv& env, FuncState* frame);
 VerifierState* new_state(VerifierEnv& env);
 // A full copy; parent, branches and history included. Null: no memory.
 VerifierState* copy_state(VerifierEnv& env, const VerifierState& from);
@@ -275,21 +300,26 @@ Result<VerifierState*> push_branch(VerifierEnv& env, u32 insn, u32 previous, boo
 // Takes the newest queued branch; false: none left.
 bool pop_branch(VerifierEnv& env);
 void finish_path(VerifierEnv& env, VerifierState* state);  // one branch less, up the parents
-// At a prune point: Yes when an equal state is known safe; makes a checkpoint when it pays.
+// At a prune point: true when a known state covers this one; makes a checkpoint when it pays.
 Result<bool> is_state_visited(VerifierEnv& env);
 void free_known_states(VerifierEnv& env);
+Result<void> make_prune_scratch(VerifierEnv& env);
 
 // -- precision (backtrack.cc) -----------------------------------------------------------------
-// The proof relies on the exact value of a scalar in the running frame.
+// The proof relies on the exact value of a register of the running frame, before the running
+// instruction changes it. No effect on pointers.
 Result<void> mark_precise(VerifierEnv& env, u32 regno);
-// The same for old checkpoints whose precise marks the running state must satisfy.
+// What `old` relied on, the running state's past must satisfy.
 Result<void> propagate_precision(VerifierEnv& env, const VerifierState& old);
 Result<void> push_history(VerifierEnv& env, u32 flags, u32 stack_slot);
+Result<void> push_linked_history(VerifierEnv& env, u64 linked, u32 count);
+Result<void> make_backtrack_scratch(VerifierEnv& env);
 
-// -- text (print_state.cc) --------------------------------------------------------------------
+// -- text (print_state.cc, debug_info.cc) -----------------------------------------------------
 void print_state(VerifierEnv& env, const VerifierState& state, bool all);
-void print_insn_state(VerifierEnv& env, const VerifierState& state);
-void print_line(VerifierEnv& env, u32 insn, const char* prefix);  // "; source line"
+void print_frame_state(VerifierEnv& env, const VerifierState& state, u32 frame, bool all);
+void print_insn_state(VerifierEnv& env);
 void print_insn(VerifierEnv& env, u32 insn);
+void print_line(VerifierEnv& env, u32 insn);  // "; source line", when it is another one
 
 }  // namespace barebpf

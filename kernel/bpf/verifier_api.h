@@ -4,6 +4,7 @@
 
 #include "kernel/bpf/prog.h"
 #include "kernel/bpf/prog_type.h"
+#include "kernel/bpf/verifier_btf.h"
 
 namespace barebpf {
 
@@ -18,19 +19,23 @@ inline constexpr u32 kVerifierLogBranches = 1;  // BPF_LOG_LEVEL1: the path that
 inline constexpr u32 kVerifierLogAll = 2;       // BPF_LOG_LEVEL2: every path
 inline constexpr u32 kVerifierLogStats = 4;     // BPF_LOG_STATS: the closing figures
 
-// What the verifier needs besides the program. The two look-ups hand out counted references; a null
-// function means that there are no such descriptors (tests without bpf(2)).
+// What the verifier needs besides the program. verifier_input() fills it for PROG_LOAD; tests fill it
+// by hand and need neither descriptors nor BTF.
 struct VerifierInput {
     VerifierLogRequest log{};
+    // The program's type; null for kProgTypeHost only.
+    const ProgTypeOps* ops = nullptr;
     bool bpf_capable = true;      // CAP_BPF: loops, subprograms, no strict limits
     bool perfmon_capable = true;  // CAP_PERFMON: pointers may be leaked and compared freely
     // PROG_LOAD's fd_array (for BPF_PSEUDO_MAP_IDX), 0 if none.
     host::UserAddress fd_array{};
+    // A counted map from a descriptor, and giving it back.
     Result<MapRef> (*map_by_fd)(int fd) = nullptr;
-    Result<Btf*> (*btf_by_fd)(int fd) = nullptr;
-    // func_info and line_info as PROG_LOAD passes them; null: none.
+    void (*put_map)(Map* map) = nullptr;
+    const VerifierBtf* btf = nullptr;
+    // For func_info and line_info (and prog_btf_fd, unless prog->debug.btf is there already); null:
+    // none.
     const bpf_attr* attr = nullptr;
-    host::UserAddress uattr{};
 };
 
 // Decodes, checks, verifies and rewrites prog->insns into final form (see prog.h) and fills

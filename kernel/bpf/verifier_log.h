@@ -39,8 +39,6 @@ public:
         }
         commit(out.length());
     }
-    void pad_line_to(u32 column);  // spaces, in the line being written
-
     u64 mark() const { return used_; }
     void rewind(u64 mark);
 
@@ -56,7 +54,6 @@ private:
     u32 size_ = 0;
     u64 used_ = 0;
     u64 flushed_ = 0;
-    u32 column_ = 0;
     bool dropped_ = false;
     bool failed_ = false;
     host::UserAddress buffer_{};

@@ -18,7 +18,7 @@ namespace barebpf {
 
 enum class RegType : u8 {
     NotInit,     // nothing was written, or nothing that may be read
-    Scalar,      // a number: RegState::scalar
+    Number,      // a number: RegState::scalar
     Ctx,         // the program's context
     MapPtr,      // a map itself: the first argument of helpers
     MapKey,      // memory of map->key_size (in callbacks)
@@ -68,8 +68,8 @@ struct RegState {
     };
     Scalar scalar;
 
-    bool is_scalar() const { return type == RegType::Scalar; }
-    bool is_pointer() const { return type > RegType::Scalar; }
+    bool is_scalar() const { return type == RegType::Number; }
+    bool is_pointer() const { return type > RegType::Number; }
     bool is_packet() const { return type == RegType::Packet || type == RegType::PacketMeta; }
     bool maybe_null() const { return flags & kMaybeNull; }
     // A scalar, or a pointer's variable part, that is one number.
@@ -138,14 +138,15 @@ inline constexpr u32 kHistoryStack = 1;  // stack_slot is valid
 
 struct VerifierState {
     FuncState* frames[kMaxCallFrames];
-    u8 current;         // index of the running frame
-    bool speculative;   // a path that only a mispredicting CPU takes
-    bool dead;          // explored and no longer of use; freed when branches drops to 0
-    u32 branches;       // paths from here that are still to be explored, this one included
-    u32 insn;           // checkpoint: where; otherwise where to go on
-    u32 previous_insn;  // executed before it
-    u32 first_insn;     // range of the path segment that ends here
-    u32 last_insn;
+    u8 current;             // index of the running frame
+    bool speculative;       // a path that only a mispredicting CPU takes
+    bool dead;              // not compared with any more; freed when branches drops to 0
+    bool all_details;       // its marks will never be complete: compare everything (prune.cc)
+    u32 branches;           // paths from here that are still to be explored, this one included
+    u32 insn;               // of a checkpoint: where; of a queued branch: where to go on
+    u32 previous_insn;      // executed before it
+    u32 first_insn;         // where the path segment since `parent` begins
+    u32 last_insn;          // the instruction executed before this state
     VerifierState* parent;  // the checkpoint before this state on its path
 
     AcquiredRef* refs;

@@ -42,6 +42,7 @@ enum class Errno : int {
     Loop = 40,
     NoData = 61,
     Overflow = 75,
+    Proto = 71,
     BadMsg = 74,
     MsgSize = 90,
     OpNotSupp = 95,
