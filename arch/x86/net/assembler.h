@@ -188,6 +188,14 @@ public:
     void ud2();
     void endbr64();
     void nop(u32 length);  // as few instructions as possible
+    // Pads so that the next `length` bytes neither cross nor end a 32-byte line; nothing while sizes
+    // are open. On Skylake and its kin a jump that does is decoded anew each time (Intel, "Mitigations
+    // for Jump Conditional Code Erratum", 2019). For compare-and-jump pairs and jumps.
+    void keep_within_line(u32 length);
+    // What the next jump(Label) or jump(Condition, Label) will take.
+    u32 next_jump_length(bool conditional) const;
+    // Takes back what was emitted since then; for measuring. Not over labels or jumps.
+    void rewind(u32 position) { position_ = position; }
 
 private:
     void emit(Instruction instruction);

@@ -134,4 +134,16 @@ void Assembler::nop(u32 length) {
     }
 }
 
+void Assembler::keep_within_line(u32 length) {
+    constexpr u32 kLine = 32;
+    u32 offset = position_ % kLine;
+    if (layout_->sizing_pass() || offset + length < kLine) return;
+    nop(kLine - offset);
+}
+
+u32 Assembler::next_jump_length(bool conditional) const {
+    if (!layout_->peek_near()) return 2;
+    return conditional ? 6 : 5;
+}
+
 }  // namespace barebpf::x86

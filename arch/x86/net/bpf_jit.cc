@@ -43,8 +43,11 @@ void Lowering::lower(u32 i) {
             return store_const(op);
         case Kind::Atomic:
             return atomic(op);
+        case Kind::Fence:
+            return out_.lfence();
         case Kind::Jump:
             if (op.target == i + 1) return;
+            out_.keep_within_line(out_.next_jump_length(false));
             return out_.jump(insn_label(op.target));
         case Kind::Branch:
         case Kind::BranchConst:
@@ -53,6 +56,7 @@ void Lowering::lower(u32 i) {
         case Kind::CallHelper:
             return call_helper(op);
         case Kind::CallSubprog:
+            out_.keep_within_line(5);
             return out_.call(function_label(subprog_at(op.target)));
         case Kind::TailCall:
             return tail_call(op);
@@ -68,7 +72,10 @@ void Lowering::function(u32 subprog, u32 begin, u32 end) {
     prologue();
     for (u32 i = begin; i < end; i++) {
         insn_offset_[i] = out_.position();
-        if (unit_.ops[i].leader) out_.bind(insn_label(i));
+        if (unit_.ops[i].leader) {
+            out_.bind(insn_label(i));
+            flags_reg_ = kNoReg;
+        }
         lower(i);
     }
 }
@@ -120,29 +127,40 @@ static bool within_reach(const Prog& prog, const host::ExecMemory& code) {
     return true;
 }
 
-// Sizes, memory, bytes. With direct calls it may turn out that a helper is too far away: Again.
+// One pass over the unit.
+static bool lower(const Unit& unit, Layout& layout, CodeBuffer buffer, const LowerOptions& options,
+                  JitImage& image, u32* size, u32* entry) {
+    Assembler out(buffer, &layout);
+    Lowering lowering(unit, out, options, image.insn_offset.data(), image.func_offset.data());
+    lowering.run();
+    *size = out.position();
+    *entry = lowering.entry();
+    return lowering.ok() && out.ok();
+}
+
+// Sizes, places, memory, bytes. With direct calls it may turn out that a helper is too far away:
+// Again.
 static Result<void> emit(const Unit& unit, Workspace& work, LowerOptions options, Prog* prog) {
     JitImage& image = prog->jit;
     auto subprogs = static_cast<u32>(prog->subprogs.size());
     Layout layout(work.marks.data(), static_cast<u32>(work.marks.size()), work.jumps.data(),
                   static_cast<u32>(work.jumps.size()));
     layout.reserve_labels(unit.count + 2 * subprogs);
-    Assembler sizing({}, &layout);
-    Lowering first(unit, sizing, options, image.insn_offset.data(), image.func_offset.data());
-    first.run();
-    if (!first.ok() || !layout.relax()) return Errno::NotSupp;
-    u32 size = sizing.position() + layout.growth();
+    u32 size, entry, final_size;
+    if (!lower(unit, layout, {}, options, image, &size, &entry)) return Errno::NotSupp;
+    if (!layout.relax(Layout::Padding::Expected)) return Errno::NotSupp;
+    do {
+        if (!lower(unit, layout, {}, options, image, &size, &entry)) return Errno::NotSupp;
+    } while (!layout.settle());
     if (!host::exec_reserve(size, &image.code, prog->memory)) return Errno::NoMem;
     if (options.direct_calls && !within_reach(*prog, image.code)) return Errno::Again;
     options.exec = image.code.exec;
-    Assembler out({image.code.write, size}, &layout);
-    Lowering second(unit, out, options, image.insn_offset.data(), image.func_offset.data());
-    second.run();
-    if (!second.ok() || !out.ok() || out.position() != size) return Errno::NotSupp;
+    if (!lower(unit, layout, {image.code.write, size}, options, image, &final_size, &entry) ||
+        final_size != size)
+        return Errno::NotSupp;
     if (!host::exec_publish(&image.code)) return Errno::NoMem;
     image.code_size = size;
-    prog->run =
-        reinterpret_cast<ProgEntry>(reinterpret_cast<u64>(image.code.exec) + second.entry());
+    prog->run = reinterpret_cast<ProgEntry>(reinterpret_cast<u64>(image.code.exec) + entry);
     return {};
 }
 

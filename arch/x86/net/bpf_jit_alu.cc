@@ -38,6 +38,14 @@ void Lowering::commutative(const Op& op) {
     }
     if (op.code == BPF_MUL) return out_.imul(w, x(op.dst), x(other));
     out_.alu(alu_of(op.code), w, x(op.dst), x(other));
+    set_flags(op);
+}
+
+// For a comparison with zero that may follow.
+void Lowering::set_flags(const Op& op) {
+    flags_reg_ = op.dst;
+    flags_wide_ = op.wide;
+    flags_position_ = out_.position();
 }
 
 void Lowering::subtract(const Op& op) {
@@ -45,10 +53,12 @@ void Lowering::subtract(const Op& op) {
     if (op.lhs == op.rhs) return out_.zero(x(op.dst));
     if (op.dst == op.rhs) {
         out_.neg(w, x(op.dst));
-        return out_.add(w, x(op.dst), x(op.lhs));
+        out_.add(w, x(op.dst), x(op.lhs));
+        return set_flags(op);
     }
     if (op.dst != op.lhs) out_.mov(w, x(op.dst), x(op.lhs));
     out_.sub(w, x(op.dst), x(op.rhs));
+    set_flags(op);
 }
 
 void Lowering::alu(const Op& op) {
@@ -77,8 +87,11 @@ void Lowering::add_const(const Op& op, s64 value) {
     }
     auto imm = static_cast<s32>(value);
     if (op.dst != op.lhs) return out_.lea(w, x(op.dst), Memory(x(op.lhs), imm));
-    if (imm == 128) return out_.sub(w, x(op.dst), -128);  // which has a byte form
-    out_.add(w, x(op.dst), imm);
+    if (imm == 128)
+        out_.sub(w, x(op.dst), -128);  // which has a byte form
+    else
+        out_.add(w, x(op.dst), imm);
+    set_flags(op);
 }
 
 // Powers of two by shifting; 3, 5 and 9 by an address. Others by the three-operand multiplication.
@@ -130,6 +143,7 @@ void Lowering::alu_const(const Op& op) {
     if (op.dst != op.lhs) out_.mov(w, x(op.dst), x(op.lhs));
     if (op.code == BPF_XOR && imm == -1) return out_.not_(w, x(op.dst));
     out_.alu(alu_of(op.code), w, x(op.dst), imm);
+    set_flags(op);
 }
 
 static Shift shift_of(u8 code) {

@@ -62,6 +62,7 @@ RegSet uses(const Op& op) {
 RegSet defs(const Op& op) {
     switch (op.kind) {
         case Kind::Nop:
+        case Kind::Fence:
         case Kind::Store:
         case Kind::StoreConst:
         case Kind::Jump:
@@ -88,6 +89,7 @@ bool has_effect(const Op& op) {
         case Kind::Store:
         case Kind::StoreConst:
         case Kind::Atomic:
+        case Kind::Fence:
         case Kind::Jump:
         case Kind::CallHelper:
         case Kind::CallSubprog:

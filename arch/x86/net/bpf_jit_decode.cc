@@ -165,6 +165,10 @@ static bool decode_imm64(const bpf_insn* insn, u32 i, u32 left, Op& op) {
 }
 
 static bool decode_one(const bpf_insn* insn, u32 i, u32 left, Op& op) {
+    if (insn->code == BPF_NOSPEC) {
+        op.kind = Kind::Fence;
+        return true;
+    }
     switch (BPF_CLASS(insn->code)) {
         case BPF_ALU:
         case BPF_ALU64:

@@ -41,6 +41,7 @@ enum class Kind : u8 {
     Load,         // dst = *(size*)address, sign- or zero-extended to 64 bits
     Store,        // *(size*)address = rhs
     StoreConst,   // *(size*)address = imm
+    Fence,        // nothing behind it runs before it, not even by speculation
     Atomic,       // operation imm on *(size*)address with rhs
     Jump,         // to target
     Branch,       // if (lhs `code` rhs)

@@ -34,6 +34,14 @@ static bool is_test(u8 code) {
     return code == BPF_JSET || code == kJumpNotSet;
 }
 
+// Whether the flags of the arithmetic just emitted answer a comparison with zero. A 32-bit result is
+// zero-extended, so its zero flag holds for 64 bits too; its sign does not.
+bool Lowering::flags_tell(const Op& op) const {
+    if (flags_reg_ != op.lhs || flags_position_ != out_.position()) return false;
+    if (op.code == BPF_JEQ || op.code == BPF_JNE) return flags_wide_ == op.wide || op.wide;
+    return (op.code == BPF_JSLT || op.code == BPF_JSGE) && flags_wide_ == op.wide;
+}
+
 Condition Lowering::compare_const(const Op& op) {
     Width w = width(op);
     auto imm = static_cast<s32>(op.imm);
@@ -45,7 +53,7 @@ Condition Lowering::compare_const(const Op& op) {
         return condition_of(op.code);
     }
     if (imm == 0) {
-        out_.test(w, reg, reg);
+        if (!flags_tell(op)) out_.test(w, reg, reg);
         if (op.code == BPF_JSLT) return Condition::Sign;
         if (op.code == BPF_JSGE) return Condition::NotSign;
         return condition_of(op.code);
@@ -65,9 +73,23 @@ Condition Lowering::compare(const Op& op) {
     return condition_of(op.code);
 }
 
+// The machine joins a comparison and the jump after it; the pair should not cross a line.
+Condition Lowering::compare_within_line(const Op& op, u32 jump_length) {
+    u32 begin = out_.position();
+    Condition condition = compare(op);
+    u32 length = out_.position() - begin;
+    if (length == 0) {
+        out_.keep_within_line(jump_length);
+        return condition;
+    }
+    out_.rewind(begin);
+    out_.keep_within_line(length + jump_length);
+    return compare(op);
+}
+
 void Lowering::branch(const Op& op) {
     if (op.select == Select::No) {
-        Condition condition = compare(op);
+        Condition condition = compare_within_line(op, out_.next_jump_length(true));
         return out_.jump(condition, insn_label(op.target));
     }
     Register value = kScratch;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Ops to machine code. One Lowering object emits the whole unit once; the driver runs it twice over
-// the same Layout (sizes, then bytes). Internal to bpf_jit*.cc; docs/jit.md has the drawings.
+// Ops to machine code. One Lowering object emits the whole unit once; the driver runs several over
+// the same Layout (sizes, places, bytes). Internal to bpf_jit*.cc; docs/jit.md has the drawings.
 //
 // Registers: R0 rax, R1 rdi, R2 rsi, R3 rdx, R4 rcx, R5 r8, R6 rbx, R7 r13, R8 r14, R9 r15,
 // R10 rbp. r12 counts tail calls in programs that can reach one. r11, r10 and r9 are scratch; in a
@@ -76,6 +76,8 @@ private:
     void rotate(const Op& op);
     void move(Width width, Reg dst, Reg src);
 
+    void set_flags(const Op& op);
+
     // bpf_jit_divide.cc
     void divide(const Op& op);
     bool divide_by_power_of_two(const Op& op);
@@ -97,6 +99,8 @@ private:
     void branch(const Op& op);
     Condition compare(const Op& op);
     Condition compare_const(const Op& op);
+    bool flags_tell(const Op& op) const;
+    Condition compare_within_line(const Op& op, u32 jump_length);
 
     // bpf_jit_call.cc
     void call_helper(const Op& op);
@@ -126,6 +130,10 @@ private:
     Label epilogue_;
     bool epilogue_bound_ = false;
     bool counts_tail_calls_ = false;
+    // The last instruction set the flags by this register's new value.
+    Reg flags_reg_ = kNoReg;
+    bool flags_wide_ = false;
+    u32 flags_position_ = 0;
     u32 entry_ = 0;
     bool ok_ = true;
 };

@@ -273,6 +273,21 @@ TEST(BpfJit, Callbacks) {
     }
 }
 
+// A barrier against speculation, between a mask and the access that relies on it: the access is not
+// drawn over it.
+TEST(BpfJit, SpeculationBarrier) {
+    Insns insns = {insn(BPF_LDX | BPF_MEM | BPF_B, 0, 1, 0, 0), insn(BPF_NOSPEC, 0, 0, 0, 0),
+                   insn(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1, 7), mov_imm(0, 3), exit_insn()};
+    TestProgram program(insns);
+    ASSERT_TRUE(program.compile());
+    u8 value = 7;
+    EXPECT_EQ(program.run(&value, 1), 7u);
+    const JitImage& image = program.prog()->jit;
+    const u8 lfence[] = {0x0F, 0xAE, 0xE8};
+    EXPECT_EQ(memcmp(image.code.exec + image.insn_offset[1], lfence, sizeof lfence), 0);
+    EXPECT_GT(image.insn_offset[1], image.insn_offset[0]);
+}
+
 TEST(BpfJit, ImageDescribesItself) {
     Insns insns = {mov_imm(0, 1), insn(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, 1), exit_insn(),
                    mov_imm(0, 2), exit_insn()};

@@ -6,7 +6,7 @@ namespace barebpf::x86 {
 constexpr u32 kUnbound = ~0u;
 
 Label Layout::new_label() {
-    if (label_count_ >= mark_capacity_ || final_) {
+    if (label_count_ >= mark_capacity_ || phase_ != Phase::Sizing) {
         ok_ = false;
         return Label{};
     }
@@ -19,7 +19,7 @@ void Layout::reserve_labels(u32 count) {
 }
 
 Label Layout::local_label() {
-    if (!final_) {
+    if (phase_ == Phase::Sizing) {
         Label label = new_label();
         if (first_local_ == kUnbound) first_local_ = next_local_ = label.id;
         return label;
@@ -38,8 +38,12 @@ void Layout::bind(Label label, u32 position) {
         return;
     }
     Mark& mark = marks_[label.id];
-    if (final_) {
+    if (phase_ == Phase::Final) {
         if (mark.position != position) ok_ = false;
+        return;
+    }
+    if (phase_ == Phase::Placing) {
+        mark.position = position;
         return;
     }
     if (mark.position != kUnbound) ok_ = false;
@@ -47,12 +51,14 @@ void Layout::bind(Label label, u32 position) {
 }
 
 bool Layout::next_jump_is_near(Label label, u32 short_end, u32 growth) {
-    if (final_) {
+    if (phase_ != Phase::Sizing) {
         if (next_jump_ >= jump_count_ || jumps_[next_jump_].label != label.id) {
             ok_ = false;
             return true;
         }
-        return jumps_[next_jump_++].near;
+        Jump& jump = jumps_[next_jump_++];
+        if (phase_ == Phase::Placing) jump.end = short_end + (jump.near ? growth : 0);
+        return jump.near;
     }
     if (jump_count_ >= jump_capacity_ || label.id >= label_count_) {
         ok_ = false;
@@ -87,16 +93,38 @@ bool Layout::grow_once() {
     return changed;
 }
 
-bool Layout::relax() {
-    if (!ok_ || final_) return false;
+void Layout::restart(Phase phase) {
+    phase_ = phase;
+    next_jump_ = 0;
+    next_local_ = first_local_;
+}
+
+bool Layout::relax(Padding padding) {
+    if (!ok_ || phase_ != Phase::Sizing) return false;
     for (u32 i = 0; i < jump_count_; i++)
         if (marks_[jumps_[i].label].position == kUnbound) return ok_ = false;
     while (grow_once()) {
     }
     for (u32 i = 0; i < label_count_; i++)
         if (marks_[i].position != kUnbound) marks_[i].position += moved_at(marks_[i]);
-    final_ = true;
+    restart(padding == Padding::None ? Phase::Final : Phase::Placing);
     return true;
+}
+
+bool Layout::settle() {
+    // Each pass lengthens at least one jump; that can take many, so the last ones all grow at once.
+    constexpr u32 kPatience = 6;
+    bool all = ++placing_passes_ >= kPatience;
+    bool changed = false;
+    for (u32 i = 0; i < jump_count_; i++) {
+        Jump& jump = jumps_[i];
+        s64 distance = static_cast<s64>(marks_[jump.label].position) - jump.end;
+        if (jump.near || (fits_s8(distance) && !all)) continue;
+        jump.near = true;
+        changed = true;
+    }
+    restart(changed ? Phase::Placing : Phase::Final);
+    return !changed;
 }
 
 }  // namespace barebpf::x86

@@ -17,6 +17,10 @@
 // What is emitted between labels must have the same length in both passes; a label that is then
 // bound elsewhere than relax() said makes the layout (and with it the assembler) fail. No memory is
 // allocated: the tables are the caller's.
+//
+// Code that pads by its position (Assembler::keep_within_line()) needs passes between: relax() with
+// Padding::Expected, then placing passes until settle() says that no jump became too long by the
+// padding, then the final pass.
 #pragma once
 
 #include "arch/x86/net/operands.h"
@@ -49,12 +53,16 @@ public:
     // Labels made while code is emitted: each pass must ask for the same ones in the same order.
     // After the first one no new_label() any more.
     Label local_label();
-    // Before the second pass: decides all sizes and positions. False when a label is not bound or a
+    enum class Padding : u8 { None, Expected };
+    // After the first pass: decides all sizes and positions. False when a label is not bound or a
     // table was too small.
-    bool relax();
+    bool relax(Padding padding = Padding::None);
+    // After a placing pass: true when the next one is the final one, else one more is needed.
+    bool settle();
 
     bool ok() const { return ok_; }
-    bool final_pass() const { return final_; }
+    bool final_pass() const { return phase_ == Phase::Final; }
+    bool sizing_pass() const { return phase_ == Phase::Sizing; }
     u32 position(Label label) const;
     u32 jump_count() const { return jump_count_; }
     u32 growth() const { return total_growth_; }  // of the code, from the first pass to the second
@@ -63,8 +71,13 @@ public:
     // For the assembler.
     void bind(Label label, u32 position);
     bool next_jump_is_near(Label label, u32 short_end, u32 growth);
+    // Of the next jump, without taking it; short while that is open.
+    bool peek_near() const { return next_jump_ < jump_count_ && jumps_[next_jump_].near; }
 
 private:
+    enum class Phase : u8 { Sizing, Placing, Final };
+
+    void restart(Phase phase);
     bool grow_once();
     u32 moved_at(const Mark& mark) const;
 
@@ -78,7 +91,8 @@ private:
     u32 first_local_ = ~0u;
     u32 next_local_ = 0;
     u32 total_growth_ = 0;
-    bool final_ = false;
+    u32 placing_passes_ = 0;
+    Phase phase_ = Phase::Sizing;
     bool ok_ = true;
 };
 

@@ -204,5 +204,51 @@ TEST(Layout, SameBytesAsLlvmOnRandomTangles) {
     }
 }
 
+// The same tangles with padded jumps: none crosses or ends a line, each reaches its label.
+TEST(Layout, PaddedJumpsStayWithinTheirLines) {
+    constexpr u32 kLabels = 60;
+    struct Emitted {
+        u32 begin, end, label;
+    };
+    for (u32 seed = 1; seed <= 20; seed++) {
+        auto items = tangle(seed, kLabels);
+        std::vector<Emitted> jumps;
+        Program program(kLabels, 3 * kLabels);
+        program.layout.reserve_labels(kLabels);
+        auto generate = [&](Assembler& out) {
+            jumps.clear();
+            for (const Item& item : items) {
+                if (item.kind == Item::Fill) fill(out, item.argument);
+                if (item.kind == Item::Bind) out.bind(Label{item.argument});
+                if (item.kind != Item::Jmp && item.kind != Item::Jcc) continue;
+                out.keep_within_line(out.next_jump_length(item.kind == Item::Jcc));
+                u32 begin = out.position();
+                if (item.kind == Item::Jmp) out.jump(Label{item.argument});
+                if (item.kind == Item::Jcc) out.jump(Condition::Greater, Label{item.argument});
+                jumps.push_back({begin, out.position(), item.argument});
+            }
+        };
+        Assembler first({}, &program.layout);
+        generate(first);
+        ASSERT_TRUE(program.layout.relax(Layout::Padding::Expected));
+        do {
+            Assembler placing({}, &program.layout);
+            generate(placing);
+        } while (!program.layout.settle());
+        Bytes code(65536);
+        Assembler last({code.data(), static_cast<u32>(code.size())}, &program.layout);
+        generate(last);
+        ASSERT_TRUE(last.ok()) << "seed " << seed;
+        for (const Emitted& jump : jumps) {
+            EXPECT_EQ(jump.begin / 32, jump.end / 32) << "seed " << seed;
+            u32 length = jump.end - jump.begin;
+            s32 distance = static_cast<s8>(code[jump.end - 1]);
+            if (length > 2) memcpy(&distance, &code[jump.end - 4], 4);
+            EXPECT_EQ(jump.end + static_cast<u32>(distance),
+                      program.layout.position(Label{jump.label}));
+        }
+    }
+}
+
 }  // namespace
 }  // namespace barebpf::x86
