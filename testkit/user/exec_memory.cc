@@ -189,7 +189,6 @@ size_t take(u32 size) {
 }  // namespace
 
 void forget_exec_memory() {
-    if (arena.fd >= 0) close(arena.fd);
     if (arena.base) munmap(arena.base, kArena);
     arena.mutex.forget();
     arena.fd = -1;

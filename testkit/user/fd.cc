@@ -8,6 +8,9 @@
 // and a description that lost its last reference is released after a grace period. Ordering: the
 // publishing exchange of an entry (acq_rel) pairs with the acquire in find().
 //
+// Two marks stand in the table in place of a description: a descriptor that the library keeps for
+// itself, and one that fork() inherited from a process whose object it was.
+//
 // The last close waits for that grace period itself and releases the object before it returns, so
 // what bpf(2) shows afterwards does not depend on luck. A close in a signal handler that
 // interrupted the library cannot wait: the thread releases the object when it leaves.
@@ -17,6 +20,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "testkit/user/description.h"
@@ -29,10 +33,22 @@ namespace {
 
 constexpr u32 kChunkEntries = 1024;
 constexpr u32 kChunks = 4096;
+constexpr int kHiddenNumbers = 16;  // below the limit: where hidden descriptors begin
 
 using Entry = Atomic<Description*>;
 Atomic<Entry*> chunks[kChunks];
 Atomic<Description*> deferred;
+__thread bool inherited_used __attribute__((tls_model("initial-exec")));
+
+// No description has such an address.
+enum Mark : uintptr_t { kNothing, kHidden, kInherited };
+
+Description* mark(Mark which) {
+    return reinterpret_cast<Description*>(which);
+}
+bool is_mark(const Description* description) {
+    return reinterpret_cast<uintptr_t>(description) <= kInherited;
+}
 
 Entry* entry_of(int fd) {
     const u32 number = static_cast<u32>(fd);
@@ -88,7 +104,13 @@ int make_real_descriptor(host::FileObject* object) {
 // Outside of the library or inside of it: what is needed to touch descriptions.
 Description* find(int fd) {
     Entry* entry = fd < 0 ? nullptr : entry_of(fd);
-    return entry ? entry->load(Order::Acquire) : nullptr;
+    Description* description = entry ? entry->load(Order::Acquire) : nullptr;
+    return LIKELY(!is_mark(description)) ? description : nullptr;
+}
+
+bool has_mark(int fd, Mark which) {
+    Entry* entry = fd < 0 ? nullptr : entry_of(fd);
+    return entry && entry->load(Order::Relaxed) == mark(which);
 }
 
 }  // namespace
@@ -99,7 +121,7 @@ Description* reference_description(int fd) {
 }
 
 void put_description(Description* description, bool nested) {
-    if (!description) return;
+    if (is_mark(description)) return;
     // acq_rel: what others did with the object happens before its release.
     if (description->references.fetch_sub(1, Order::AcqRel) != 1) return;
     if (!nested) {
@@ -130,17 +152,67 @@ bool fd_is_ours(int fd) {
     return find(fd) != nullptr;
 }
 
+bool fd_is_hidden(int fd) {
+    return has_mark(fd, kHidden);
+}
+
+bool fd_is_inherited(int fd) {
+    return has_mark(fd, kInherited);
+}
+
+bool take_inherited_use() {
+    const bool used = inherited_used;
+    inherited_used = false;
+    return used;
+}
+
+int next_fd(int from) {
+    for (u32 number = from < 0 ? 0 : static_cast<u32>(from); number < kChunks * kChunkEntries;) {
+        Entry* chunk = chunks[number / kChunkEntries].load(Order::Acquire);
+        if (!chunk) {
+            number = (number / kChunkEntries + 1) * kChunkEntries;
+            continue;
+        }
+        if (chunk[number % kChunkEntries].load(Order::Relaxed)) return static_cast<int>(number);
+        ++number;
+    }
+    return -1;
+}
+
+int hide_descriptor(int fd) {
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    const rlim_t highest = limit.rlim_cur > 65536 ? 65536 : limit.rlim_cur;
+    int hidden =
+        highest < 64 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, static_cast<int>(highest) - kHiddenNumbers);
+    if (hidden < 0) {
+        hidden = fd;
+    } else {
+        close(fd);
+    }
+    // Without memory for the entry it is hidden no better than by its number.
+    if (Entry* entry = make_entry(hidden)) entry->store(mark(kHidden), Order::Release);
+    return hidden;
+}
+
+void close_hidden(int fd) {
+    if (Entry* entry = entry_of(fd)) entry->store(nullptr, Order::Release);
+    close(fd);
+}
+
 void fd_closed(int fd) {
     Entry* entry = fd < 0 ? nullptr : entry_of(fd);
-    if (!entry || !entry->load(Order::Relaxed)) return;
+    if (!entry || !entry->load(Order::Relaxed) || fd_is_hidden(fd)) return;
     host::Cpu::Entry inside;
     put_description(entry->exchange(nullptr, Order::AcqRel), inside.nested());
 }
 
 void fd_duplicated(int old_fd, int new_fd) {
-    if (old_fd == new_fd || new_fd < 0 || (!find(old_fd) && !find(new_fd))) return;
+    const bool inherited = fd_is_inherited(old_fd);
+    if (old_fd == new_fd || new_fd < 0) return;
+    if (!inherited && !fd_is_inherited(new_fd) && !find(old_fd) && !find(new_fd)) return;
     host::Cpu::Entry inside;
-    Description* description = reference_description(old_fd);
+    Description* description = inherited ? mark(kInherited) : reference_description(old_fd);
     Entry* entry = description ? make_entry(new_fd) : entry_of(new_fd);
     if (!entry) {
         put_description(description, inside.nested());
@@ -184,11 +256,27 @@ void fd_drain(int fd) {
     description->object->file_ops->wait_queue(description->object)->drain();
 }
 
+namespace {
+
+void forget_chunk(Entry* chunk, u32 first) {
+    for (u32 i = 0; i < kChunkEntries; ++i) {
+        Description* description = chunk[i].load(Order::Relaxed);
+        if (description == mark(kHidden)) {
+            close_hidden(static_cast<int>(first + i));
+        } else if (!is_mark(description)) {
+            chunk[i].store(mark(kInherited), Order::Relaxed);
+        }
+    }
+}
+
+}  // namespace
+
 void forget_descriptors() {
     for (auto& slot : chunks) {
         Entry* chunk = slot.load(Order::Relaxed);
-        if (chunk) memset(static_cast<void*>(chunk), 0, sizeof(Entry) * kChunkEntries);
+        if (chunk) forget_chunk(chunk, static_cast<u32>(&slot - chunks) * kChunkEntries);
     }
+    inherited_used = false;
     deferred.store(nullptr, Order::Relaxed);
 }
 
@@ -216,7 +304,10 @@ int Fd::install(host::FileObject* object, host::FileMode mode) {
 
 bool Fd::get(int fd, host::FileRef* ref, void (*pin)(host::FileObject*)) {
     user::Description* description = user::find(fd);
-    if (!description) return false;
+    if (UNLIKELY(!description)) {
+        if (user::fd_is_inherited(fd)) user::inherited_used = true;
+        return false;
+    }
     pin(description->object);
     *ref = {description->object, description->mode};
     return true;

@@ -291,6 +291,76 @@ TEST_F(Descriptors, MappingsThatAreRefused) {
     EXPECT_EQ(object_.released, 1u);
 }
 
+TEST_F(Descriptors, AMovedMappingIsFollowed) {
+    int fd = install();
+    constexpr size_t kPage = host::kPageSize;
+    char* at =
+        reinterpret_cast<char*>(mmap_object(nullptr, 3 * kPage, PROT_READ, MAP_SHARED, fd, 0));
+    char* elsewhere = reinterpret_cast<char*>(uintptr_t{1} << 44);  // only recorded, never touched
+    mapping_moved(at + kPage, elsewhere, kPage);
+    EXPECT_TRUE(object_is_mapped(at, 1));
+    EXPECT_FALSE(object_is_mapped(at + kPage, kPage));
+    EXPECT_TRUE(object_is_mapped(at + 2 * kPage, kPage));
+    EXPECT_TRUE(object_is_mapped(elsewhere + kPage - 1, 1));
+    EXPECT_FALSE(object_is_mapped(elsewhere + kPage, kPage));
+    munmap(at, 3 * kPage);
+    munmapped(at, 3 * kPage);
+    EXPECT_EQ(object_.maps, 1);
+    munmapped(elsewhere, kPage);
+    EXPECT_EQ(object_.maps, 0);
+    close_fd(fd);
+    EXPECT_EQ(object_.released, 1u);
+}
+
+// The event counter of the wait queue is the library's own.
+TEST_F(Descriptors, HiddenOnesAreFoundAmongOurs) {
+    const int fd = install();
+    u32 ours = 0;
+    u32 hidden = 0;
+    for (int next = next_fd(0); next >= 0; next = next_fd(next + 1)) {
+        ours += fd_is_ours(next);
+        hidden += fd_is_hidden(next);
+        EXPECT_NE(fd_is_ours(next), fd_is_hidden(next));
+        EXPECT_NE(fcntl(next, F_GETFD), -1);
+    }
+    EXPECT_EQ(ours, 1u);
+    EXPECT_GE(hidden, 2u);  // with the page file
+    {
+        Cpu::Entry inside;
+        object_.queue.close();
+    }
+    u32 left = 0;
+    for (int next = next_fd(0); next >= 0; next = next_fd(next + 1)) left += fd_is_hidden(next);
+    EXPECT_EQ(left, hidden - 1);
+    close_fd(fd);
+}
+
+TEST_F(Descriptors, InheritedOnesAreToldApart) {
+    const int fd = install();
+    const int hidden = object_.queue.descriptor();
+    pid_t child = fork();
+    if (child == 0) {
+        after_fork_in_child();
+        if (!fd_is_inherited(fd) || fd_is_inherited(fd + 1) || fd_is_ours(fd)) _exit(1);
+        if (fcntl(hidden, F_GETFD) != -1) _exit(2);
+        if (take_inherited_use() || is_ours(fd) || !take_inherited_use()) _exit(3);
+        if (is_ours(fd + 1) || take_inherited_use()) _exit(4);
+        const int copy = dup(fd);
+        fd_duplicated(fd, copy);
+        if (!fd_is_inherited(copy)) _exit(5);
+        fd_closed(copy);
+        if (fd_is_inherited(copy) || !fd_is_inherited(fd)) _exit(6);
+        fd_duplicated(0, fd);
+        if (fd_is_inherited(fd)) _exit(7);
+        _exit(0);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    EXPECT_EQ(WEXITSTATUS(status), 0);
+    EXPECT_NE(fcntl(hidden, F_GETFD), -1);
+    close_fd(fd);
+}
+
 TEST_F(Descriptors, AForkedChildHasAnEmptyWorld) {
     int fd = install();
     object_.memory.pages();

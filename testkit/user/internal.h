@@ -47,9 +47,11 @@ bool map_pages_at(char* address, const host::Page* pages, u32 count, int prot, b
 // ── usercopy.cc ──
 void install_fault_handlers();
 
-// ── descriptors of our own (memfd) ──
-// Moves fd out of the application's way, close-on-exec.
+// ── descriptors of our own (memfd, eventfd): fd.cc ──
+// Moves fd out of the application's way, close-on-exec; user::fd_is_hidden() tells it from now on.
+// after_fork_in_child() closes what is hidden.
 int hide_descriptor(int fd);
+void close_hidden(int fd);
 
 // A lock between threads for slow paths of process context, usable before any constructor ran.
 class Mutex {

@@ -182,6 +182,37 @@ void munmapped(void* address, size_t length) {
     if (!inside.nested()) forget_range(address, length);
 }
 
+bool object_is_mapped(const void* address, size_t length) {
+    if (!range_count.load(Order::Relaxed)) return false;
+    host::Cpu::Entry inside;
+    if (inside.nested()) return false;
+    const auto start = reinterpret_cast<uintptr_t>(address);
+    MutexGuard guard(mutex);
+    for (Range* range = first_range; range; range = range->next) {
+        if (range->end > start && range->start < start + length) return true;
+    }
+    return false;
+}
+
+void mapping_moved(void* from, void* to, size_t length) {
+    if (!range_count.load(Order::Relaxed)) return;
+    host::Cpu::Entry inside;
+    if (inside.nested()) return;
+    const auto start = reinterpret_cast<uintptr_t>(from);
+    const uintptr_t end = page_up(start + length);
+    MutexGuard guard(mutex);
+    // What reaches beyond the part that moved becomes a range of its own, which stays.
+    for (Range* range = first_range; range; range = range->next) {
+        if (range->end <= start || range->start >= end) continue;
+        if (range->start < start && add_range(range->start, start, range->mapping))
+            range->start = start;
+        if (range->end > end && add_range(end, range->end, range->mapping)) range->end = end;
+        const uintptr_t distance = reinterpret_cast<uintptr_t>(to) - start;
+        range->start += distance;
+        range->end += distance;
+    }
+}
+
 void forget_mappings() {
     mutex.forget();
     first_range = nullptr;

@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "testkit/user/internal.h"
@@ -139,24 +138,9 @@ bool map_pages_at(char* address, const host::Page* pages, u32 count, int prot, b
     return true;
 }
 
-int hide_descriptor(int fd) {
-    rlimit limit{};
-    getrlimit(RLIMIT_NOFILE, &limit);
-    rlim_t highest = limit.rlim_cur > 65536 ? 65536 : limit.rlim_cur;
-    if (highest < 64) return fd;
-    int hidden = fcntl(fd, F_DUPFD_CLOEXEC, static_cast<int>(highest) - 16);
-    if (hidden < 0) return fd;
-    close(fd);
-    return hidden;
-}
-
 void forget_pages() {
     // The mappings stay: the application may use what it mapped. The parent's file is not ours.
-    if (file.fd >= 0) {
-        close(file.fd);
-        close(file.read_only_fd);
-        munmap(file.taken, kBitmapBytes);
-    }
+    if (file.taken) munmap(file.taken, kBitmapBytes);
     file.mutex.forget();
     file.fd = file.read_only_fd = -1;
     file.size = file.hint = 0;

@@ -47,8 +47,8 @@ bool send_irq(u32 cpu, InterruptHandler function, void* argument);
 bool send_nmi(u32 cpu, InterruptHandler function, void* argument);
 
 // ── Fork ──────────────────────────────────────────────────────────────────────────────────────
-// In the child, before anything else of the library: no slot owned, no descriptor ours, no page or
-// mapping tracked, no callback queued. What the parent had in memory is left alone.
+// In the child, before anything else of the library: no slot owned, no descriptor ours (those that
+// were are inherited ones), no page or mapping tracked, no callback queued. What the parent had in memory is left alone.
 void after_fork_in_child();
 
 // ── Memory accounting and failure injection ───────────────────────────────────────────────────
@@ -67,6 +67,14 @@ bool stop_failing_allocations();
 // ── Descriptors ───────────────────────────────────────────────────────────────────────────────
 // True while fd is one of ours.
 bool fd_is_ours(int fd);
+// One that the library keeps for itself: the application must not close it or take its number.
+bool fd_is_hidden(int fd);
+// One of ours in the process that forked this one, and not closed since.
+bool fd_is_inherited(int fd);
+// True if this thread named an inherited one to the library since it last asked.
+bool take_inherited_use();
+// The smallest number from `from` on that is ours, hidden or inherited; -1: none.
+int next_fd(int from);
 // The kernel closed fd / made new_fd a duplicate of old_fd (new_fd may have been ours before).
 // Called after the system call succeeded; calls for foreign descriptors do nothing.
 void fd_closed(int fd);
@@ -87,6 +95,10 @@ long mmap_object(void* address, size_t length, int prot, int flags, int fd, u64 
 // The application unmapped or covered this range; call after munmap(2), or before a mapping that
 // replaces it.
 void munmapped(void* address, size_t length);
+// True if any of this range is a mapping of ours.
+bool object_is_mapped(const void* address, size_t length);
+// mremap(2) moved it.
+void mapping_moved(void* from, void* to, size_t length);
 
 // ── Log, credentials, random ──────────────────────────────────────────────────────────────────
 // Null: standard error. The text has no newline and is not NUL-terminated.

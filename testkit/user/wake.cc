@@ -23,7 +23,7 @@ int WaitQueue::descriptor() {
     if (fd < 0) return -errno;
     fd = user::hide_descriptor(fd);
     if (event_.compare_exchange(event, fd + 1, Order::AcqRel, Order::Acquire)) return fd;
-    ::close(fd);
+    user::close_hidden(fd);
     return event - 1;
 }
 
@@ -48,7 +48,7 @@ void WaitQueue::drain() {
 
 void WaitQueue::close() {
     s32 event = event_.exchange(0, Order::AcqRel);
-    if (event) ::close(event - 1);
+    if (event) user::close_hidden(event - 1);
     signalled_.store(0, Order::Relaxed);
 }
 
