@@ -28,7 +28,9 @@ struct MapOps {
     // Refuses a MAP_CREATE that this type cannot serve, in Linux's order of checks; allocates
     // nothing.
     Result<void> (*check_attr)(const bpf_attr& attr);
-    // The generic fields are filled by the caller from attr afterwards (map_init_from_attr()).
+    // The generic fields are filled by the caller from attr afterwards (map_init_from_attr()). It
+    // may set map->ops to a table made for this key size; what programs call is map->ops->lookup
+    // and so on, never the table of the type.
     Result<Map*> (*create)(const bpf_attr& attr);
     // No reader is left. Frees in steps when there is much to free.
     void (*free)(Map* map);
@@ -69,6 +71,8 @@ struct MapOps {
 
     Result<host::MmapPages> (*mmap)(Map* map, const host::MmapRequest& request);
     u32 (*poll)(Map* map);
+    // Lines that only this type has, after the common ones.
+    void (*show_fdinfo)(const Map* map, TextBuffer* out);
 };
 
 inline constexpr u32 kObjectNameLength = BPF_OBJ_NAME_LEN;
@@ -99,7 +103,7 @@ struct Map : host::FileObject {
     host::Atomic<u32> writers{};
     static constexpr u32 kFrozen = 0x8000'0000;
 
-    host::MemoryOwner memory;  // what memlock reports, without this struct's own size
+    host::MemoryOwner memory;  // what memlock reports, this struct included
     host::RcuHead rcu;
 };
 

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What the members of the array family share: keys are 32-bit indices.
+#pragma once
+
+#include "kernel/bpf/map.h"
+
+namespace barebpf {
+
+// Linux's checks of a MAP_CREATE; own_flags are what this member allows beyond the common ones.
+Result<void> check_array_attr(const bpf_attr& attr, u32 own_flags);
+s64 array_next_key(Map* map, const void* key, void* next_key);
+// Ones up to the highest bit of the last index.
+u32 index_mask_for(u32 max_entries);
+
+}  // namespace barebpf

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "kernel/bpf/arraymap.h"
+
+#include "kernel/bpf/array_common.h"
+#include "kernel/bpf/map_types.h"
+#include "kernel/bpf/map_value.h"
+#include "kernel/lib/bits.h"
+
+namespace barebpf {
+namespace {
+
+using host::AllocContext;
+
+constexpr u64 kMaxValueSize = 0x7fffffff;
+
+Result<void> check_attr(const bpf_attr& attr) {
+    return check_array_attr(attr, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+}
+
+// Bytes of all values.
+bool values_size(const bpf_attr& attr, u32 entries, u64* size) {
+    return !__builtin_mul_overflow(align_up(attr.value_size, 8), u64{entries}, size);
+}
+
+bool make_values(ArrayMap* map, u64 size, bool mmapable) {
+    if (mmapable) {
+        const u64 pages = (size + host::kPageSize - 1) / host::kPageSize;
+        if (pages > ~u32{0} || !map->pages.create(static_cast<u32>(pages), map->memory)) {
+            return false;
+        }
+        map->values = static_cast<u8*>(map->pages.address());
+        return true;
+    }
+    map->values = static_cast<u8*>(host::alloc(size, AllocContext::MaySleep, map->memory));
+    map->heap_size = size;
+    return map->values != nullptr;
+}
+
+Result<Map*> create(const bpf_attr& attr) {
+    const bool masked = !host::capable(host::Capability::Perfmon);
+    const u32 index_mask = index_mask_for(attr.max_entries);
+    if (masked && index_mask == ~u32{0}) return Errno::TooBig;
+    u64 size;
+    if (!values_size(attr, masked ? index_mask + 1 : attr.max_entries, &size)) return Errno::NoMem;
+    auto* map = new_map<ArrayMap>();
+    if (!map) return Errno::NoMem;
+    map->element_size = static_cast<u32>(align_up(attr.value_size, 8));
+    map->index_mask = index_mask;
+    if (!make_values(map, size, attr.map_flags & BPF_F_MMAPABLE)) {
+        delete_map(map);
+        return Errno::NoMem;
+    }
+    return static_cast<Map*>(map);
+}
+
+void free_array(Map* generic) {
+    auto* map = static_cast<ArrayMap*>(generic);
+    if (map->heap_size) host::free(map->values, map->heap_size, map->memory);
+    delete_map(map);
+}
+
+u32 index_of(const void* key) {
+    u32 index;
+    __builtin_memcpy(&index, key, sizeof index);
+    return index;
+}
+
+void* lookup(Map* generic, const void* key) {
+    const auto* map = static_cast<ArrayMap*>(generic);
+    const u32 index = index_of(key);
+    if (UNLIKELY(index >= map->max_entries)) return nullptr;
+    return map->at(index & map->index_mask);
+}
+
+s64 copy_value(Map* map, const void* key, void* value, u64 flags) {
+    const void* from = lookup(map, key);
+    if (!from) return -to_int(Errno::NoEnt);
+    if (flags & BPF_F_LOCK) {
+        load_value_locked(map, value, from);
+    } else {
+        load_value(map, value, from);
+    }
+    return 0;
+}
+
+s64 update(Map* generic, const void* key, const void* value, u64 flags) {
+    const auto* map = static_cast<ArrayMap*>(generic);
+    if (UNLIKELY((flags & ~u64{BPF_F_LOCK}) > BPF_EXIST)) return -to_int(Errno::Inval);
+    const u32 index = index_of(key);
+    if (UNLIKELY(index >= map->max_entries)) return -to_int(Errno::TooBig);
+    if (UNLIKELY(flags & BPF_NOEXIST)) return -to_int(Errno::Exist);
+    if (UNLIKELY(!lock_flag_ok(map, flags))) return -to_int(Errno::Inval);
+    u8* to = map->at(index & map->index_mask);
+    if (flags & BPF_F_LOCK) {
+        store_value_locked(map, to, value);
+    } else {
+        store_value(map, to, value);
+    }
+    return 0;
+}
+
+s64 erase(Map*, const void*) {
+    return -to_int(Errno::Inval);
+}
+
+Result<u64> direct_value(const Map* generic, u32 offset) {
+    const auto* map = static_cast<const ArrayMap*>(generic);
+    if (map->max_entries != 1) return Errno::NotSupp;
+    if (offset >= map->value_size) return Errno::Inval;
+    return reinterpret_cast<u64>(map->values) + offset;
+}
+
+// R0 = R1's element number *(u32*)R2, or 0.
+//
+//     r0 = *(u32*)(r2 + 0)
+//     if r0 >= max_entries goto none
+//     w0 &= index_mask                  only for maps of the unprivileged
+//     r0 *= element_size                a shift where it can be
+//     r1 = values ll
+//     r0 += r1
+//     goto end
+//     none: r0 = 0
+//     end:
+u32 emit_lookup(const Map* generic, bpf_insn* out, u32 capacity) {
+    const auto* map = static_cast<const ArrayMap*>(generic);
+    constexpr u8 kR0 = 0, kR1 = 1, kR2 = 2;
+    constexpr u32 kLength = 9;
+    if (capacity < kLength) return 0;
+    // The comparison's immediate is sign-extended; a larger bound is the ordinary call's affair.
+    if (map->max_entries > 0x7fffffff || map->element_size > 0x7fffffff) return 0;
+    const u64 address = reinterpret_cast<u64>(map->values);
+    const auto insn = [](u8 code, u8 dst, u8 src, s16 off, s32 imm) {
+        bpf_insn made{};
+        made.code = code;
+        made.dst_reg = dst & 0xf;
+        made.src_reg = src & 0xf;
+        made.off = off;
+        made.imm = imm;
+        return made;
+    };
+    u32 n = 0;
+    out[n++] = insn(BPF_LDX | BPF_MEM | BPF_W, kR0, kR2, 0, 0);
+    const u32 branch = n;
+    out[n++] = insn(BPF_JMP | BPF_JGE | BPF_K, kR0, 0, 0, static_cast<s32>(map->max_entries));
+    if (!map->bypass_spec_v1) {
+        out[n++] = insn(BPF_ALU | BPF_AND | BPF_K, kR0, 0, 0, static_cast<s32>(map->index_mask));
+    }
+    if (is_power_of_two(map->element_size)) {
+        out[n++] = insn(BPF_ALU64 | BPF_LSH | BPF_K, kR0, 0, 0,
+                        static_cast<s32>(lowest_bit(map->element_size)));
+    } else {
+        out[n++] =
+            insn(BPF_ALU64 | BPF_MUL | BPF_K, kR0, 0, 0, static_cast<s32>(map->element_size));
+    }
+    out[n++] = insn(BPF_LD | BPF_IMM | BPF_DW, kR1, 0, 0, static_cast<s32>(address));
+    out[n++] = insn(0, 0, 0, 0, static_cast<s32>(address >> 32));
+    out[n++] = insn(BPF_ALU64 | BPF_ADD | BPF_X, kR0, kR1, 0, 0);
+    out[n++] = insn(BPF_JMP | BPF_JA, 0, 0, 1, 0);
+    out[branch].off = static_cast<s16>(n - branch - 1);
+    out[n++] = insn(BPF_ALU64 | BPF_MOV | BPF_K, kR0, 0, 0, 0);
+    return n;
+}
+
+Result<host::MmapPages> mmap(Map* generic, const host::MmapRequest& request) {
+    auto* map = static_cast<ArrayMap*>(generic);
+    if (!(map->flags & BPF_F_MMAPABLE)) return Errno::Inval;
+    const u64 size = u64{map->pages.mapped_count()} * host::kPageSize;
+    u64 end;
+    if (__builtin_add_overflow(request.offset, request.length, &end) || end > size ||
+        request.offset % host::kPageSize != 0) {
+        return Errno::Inval;
+    }
+    const u32 first = static_cast<u32>(request.offset / host::kPageSize);
+    const u32 count = static_cast<u32>((request.length + host::kPageSize - 1) / host::kPageSize);
+    return host::MmapPages{map->pages.pages() + first, count, request.writable};
+}
+
+// Whether one array may stand in for another inside a map of maps.
+bool meta_equal(const Map* meta, const Map* inner) {
+    const u32 flags = meta->flags;
+    return meta->type == inner->type && meta->key_size == inner->key_size &&
+           meta->value_size == inner->value_size && flags == inner->flags &&
+           ((flags & BPF_F_INNER_MAP) || meta->max_entries == inner->max_entries);
+}
+
+}  // namespace
+
+u32 index_mask_for(u32 max_entries) {
+    return static_cast<u32>(round_up_to_power_of_two(max_entries) - 1);
+}
+
+Result<void> check_array_attr(const bpf_attr& attr, u32 own_flags) {
+    const u32 known = BPF_F_NUMA_NODE | kMapAccessFlags | own_flags;
+    if (attr.max_entries == 0 || attr.key_size != 4 || attr.value_size == 0 ||
+        (attr.map_flags & ~known) || !map_access_flags_ok(attr.map_flags)) {
+        return Errno::Inval;
+    }
+    if (attr.value_size > kMaxValueSize) return Errno::TooBig;
+    return {};
+}
+
+s64 array_next_key(Map* map, const void* key, void* next_key) {
+    const u32 index = key ? index_of(key) : ~u32{0};
+    if (index == map->max_entries - 1) return -to_int(Errno::NoEnt);
+    const u32 next = index >= map->max_entries ? 0 : index + 1;
+    __builtin_memcpy(next_key, &next, sizeof next);
+    return 0;
+}
+
+constinit const MapOps kArrayMapOps = {
+    .check_attr = check_attr,
+    .create = create,
+    .free = free_array,
+    .lookup = lookup,
+    .update = update,
+    .erase = erase,
+    .next_key = array_next_key,
+    .copy_value = copy_value,
+    .emit_lookup = emit_lookup,
+    .direct_value = direct_value,
+    .meta_equal = meta_equal,
+    .mmap = mmap,
+};
+
+}  // namespace barebpf

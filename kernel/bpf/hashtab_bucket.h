@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Inside of hashtab: keys, elements and where in a bucket one is. Everything is specialised by key
+// size (4, 8, 16, or 0 for any other) and by where elements come from.
+#pragma once
+
+#include "kernel/bpf/hashtab.h"
+#include "kernel/bpf/map_value.h"
+#include "kernel/lib/bits.h"
+#include "kernel/lib/hash.h"
+
+namespace barebpf::hashtab {
+
+using host::Order;
+
+// Orders this CPU's accesses as seen by what interrupts it; nothing to do for the hardware.
+ALWAYS_INLINE void interrupt_fence() {
+    asm volatile("" ::: "memory");
+}
+
+// ── Keys ──────────────────────────────────────────────────────────────────────────────────────
+
+constexpr u32 key_offset(u32 key_size) {
+    return key_size == 4 ? 4 : 8;
+}
+constexpr u64 value_offset(u64 key_size) {
+    return key_size == 4 ? 8 : 8 + align_up(key_size, 8);
+}
+template <u32 kKey>
+ALWAYS_INLINE u32 value_offset_of(const HashMap* map) {
+    if constexpr (kKey != 0) return static_cast<u32>(value_offset(kKey));
+    return map->value_offset;
+}
+
+// The last `size` (1..7) bytes of a key as the zero-padded word that elements hold.
+ALWAYS_INLINE u64 load_key_tail(const u8* at, u32 size) {
+    u64 word = 0;
+    for (u32 i = 0; i < size; ++i) word |= u64{at[i]} << (i * 8);
+    return word;
+}
+
+template <u32 kKey>
+ALWAYS_INLINE bool key_equals(const HashMap* map, const u8* element, const void* key) {
+    const u8* wanted = static_cast<const u8*>(key);
+    if constexpr (kKey == 4) {
+        return host::atomic_at<u32>(element + 4).load(Order::Relaxed) ==
+               detail::load_unaligned<u32>(wanted);
+    } else {
+        const u32 size = kKey ? kKey : map->key_size;
+        const u8* have = element + 8;
+        u32 left = size;
+        for (; left >= 8; left -= 8, have += 8, wanted += 8) {
+            if (host::atomic_at<u64>(have).load(Order::Relaxed) !=
+                detail::load_unaligned<u64>(wanted)) {
+                return false;
+            }
+        }
+        return left == 0 ||
+               host::atomic_at<u64>(have).load(Order::Relaxed) == load_key_tail(wanted, left);
+    }
+}
+
+template <u32 kKey>
+ALWAYS_INLINE void store_key(const HashMap* map, u8* element, const void* key) {
+    const u8* from = static_cast<const u8*>(key);
+    if constexpr (kKey == 4) {
+        host::atomic_at<u32>(element + 4).store(detail::load_unaligned<u32>(from), Order::Relaxed);
+    } else {
+        u8* to = element + 8;
+        u32 left = kKey ? kKey : map->key_size;
+        for (; left >= 8; left -= 8, to += 8, from += 8) {
+            host::atomic_at<u64>(to).store(detail::load_unaligned<u64>(from), Order::Relaxed);
+        }
+        if (left) host::atomic_at<u64>(to).store(load_key_tail(from, left), Order::Relaxed);
+    }
+}
+
+ALWAYS_INLINE void load_key(const HashMap* map, void* to, const u8* element) {
+    if (map->key_size == 4) {
+        const u32 key = host::atomic_at<u32>(element + 4).load(Order::Relaxed);
+        __builtin_memcpy(to, &key, 4);
+    } else {
+        load_bytes(to, element + 8, map->key_size);
+    }
+}
+
+// ── Where elements come from ──────────────────────────────────────────────────────────────────
+
+ALWAYS_INLINE host::Atomic<u32>& link_of(u8* element) {
+    return host::atomic_at<u32>(element);
+}
+
+struct Preallocated {
+    static ALWAYS_INLINE u8* at(const HashMap* map, u32 index) {
+        return map->elements + size_t{index} * map->stride;
+    }
+    static auto links(const HashMap* map) {
+        return [map](u32 index) -> host::Atomic<u32>& { return link_of(at(map, index)); };
+    }
+};
+
+struct OnDemand {
+    static ALWAYS_INLINE u8* at(const HashMap* map, u32 index) { return map->on_demand.at(index); }
+};
+
+// ── Buckets ───────────────────────────────────────────────────────────────────────────────────
+
+// A tag in use has its top bit set, an empty slot's is 0.
+inline constexpr u64 kTagUsed = repeat_byte(0x80);
+
+struct Hashed {
+    HashBucket* bucket;
+    u8 tag;
+};
+
+// 0x80 in the byte of each slot whose tag equals this one. Never for an empty slot; now and then
+// for a slot above a true match, whose key then tells.
+ALWAYS_INLINE u64 slots_with_tag(u64 tags, u8 tag) {
+    const u64 difference = tags ^ repeat_byte(tag);
+    return (difference - kEachByte) & ~difference & kTagUsed;
+}
+
+template <u32 kKey>
+ALWAYS_INLINE Hashed hash_to_bucket(const HashMap* map, const void* key) {
+    const u64 hash = hash_key<kKey>(key, map->key_size, map->seed);
+    const u8 tag = static_cast<u8>(hash >> 57 | 0x80);
+    return {&map->buckets[hash & map->bucket_mask], tag};
+}
+
+// A place that names an element: a slot of the bucket, or a link of its overflow chain.
+struct Place {
+    host::Atomic<u32>* name = nullptr;  // null: not found
+    u32 index = 0;
+    u32 slot = HashBucket::kSlots;  // kSlots: in the chain
+};
+
+// Where the key is. The bucket is locked.
+template <u32 kKey, class Storage>
+ALWAYS_INLINE Place find_locked(const HashMap* map, HashBucket* bucket, u8 tag, const void* key)
+    REQUIRES(bucket->lock) {
+    const u64 tags = bucket->tags.load(Order::Relaxed);
+    for (u64 m = slots_with_tag(tags, tag); m; m = without_first_byte(m)) {
+        const u32 slot = first_byte(m);
+        const u32 index = bucket->slots[slot].load(Order::Relaxed);
+        if (key_equals<kKey>(map, Storage::at(map, index), key)) {
+            return {&bucket->slots[slot], index, slot};
+        }
+    }
+    host::Atomic<u32>* name = &bucket->overflow;
+    while (const u32 index = name->load(Order::Relaxed)) {
+        u8* element = Storage::at(map, index);
+        if (key_equals<kKey>(map, element, key)) return {name, index, HashBucket::kSlots};
+        name = &link_of(element);
+    }
+    return {};
+}
+
+ALWAYS_INLINE void bump_version(HashBucket* bucket) REQUIRES(bucket->lock) {
+    // Release: the place has changed before; pairs with the acquire of readers.
+    bucket->version.store(bucket->version.load(Order::Relaxed) + 1, Order::Release);
+}
+
+// The element is complete; from here on readers find it.
+template <class Storage>
+ALWAYS_INLINE void link_new(const HashMap* map, HashBucket* bucket, u8 tag, u32 index)
+    REQUIRES(bucket->lock) {
+    const u64 tags = bucket->tags.load(Order::Relaxed);
+    const u64 empty = ~tags & kTagUsed;
+    if (LIKELY(empty)) {
+        const u32 slot = first_byte(empty);
+        // Release, both: pairs with the acquire of readers.
+        bucket->slots[slot].store(index, Order::Release);
+        bucket->tags.store(with_byte(tags, slot, tag), Order::Release);
+        return;
+    }
+    link_of(Storage::at(map, index)).store(bucket->overflow.load(Order::Relaxed), Order::Relaxed);
+    bucket->overflow.store(index, Order::Release);  // pairs with the acquire of readers
+}
+
+// One element in the place of another with the same key.
+template <class Storage>
+ALWAYS_INLINE void replace(const HashMap* map, HashBucket* bucket, const Place& place, u32 index)
+    REQUIRES(bucket->lock) {
+    if (place.slot == HashBucket::kSlots) {
+        const u32 next = link_of(Storage::at(map, place.index)).load(Order::Relaxed);
+        link_of(Storage::at(map, index)).store(next, Order::Relaxed);
+    }
+    place.name->store(index, Order::Release);  // pairs with the acquire of readers
+    bump_version(bucket);
+}
+
+template <class Storage>
+ALWAYS_INLINE void unlink(const HashMap* map, HashBucket* bucket, const Place& place)
+    REQUIRES(bucket->lock) {
+    if (place.slot == HashBucket::kSlots) {
+        const u32 next = link_of(Storage::at(map, place.index)).load(Order::Relaxed);
+        place.name->store(next, Order::Release);  // pairs with the acquire of readers
+    } else {
+        const u64 tags = bucket->tags.load(Order::Relaxed);
+        bucket->tags.store(with_byte(tags, place.slot, 0), Order::Release);
+    }
+    bump_version(bucket);
+}
+
+}  // namespace barebpf::hashtab

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The life of a map, whatever its type: references, id, descriptor, freezing. map.h has the rules.
+#include "kernel/bpf/map.h"
+
+#include "kernel/bpf/map_table.h"
+#include "kernel/bpf/map_types.h"
+#include "kernel/host/fd.h"
+#include "kernel/lib/bits.h"
+#include "kernel/lib/id_table.h"
+#include "kernel/lib/list.h"
+#include "kernel/lib/text.h"
+
+namespace barebpf {
+namespace {
+
+using host::Order;
+
+constinit IdTable<Map> map_ids;
+// Structs of maps; each map's figure contains its own.
+constinit host::MemoryOwner map_structs;
+
+Map* map_of(host::FileObject* object) {
+    return static_cast<Map*>(object);
+}
+
+bool get_unless_zero(host::Atomic<u32>& count) {
+    u32 value = count.load(Order::Relaxed);
+    do {
+        if (value == 0) return false;
+    } while (!count.compare_exchange(value, value + 1, Order::Relaxed, Order::Relaxed));
+    return true;
+}
+
+// True when that was the last one. The order makes all that others did before dropping theirs
+// visible to whoever drops the last: it pairs with itself.
+bool drop(host::Atomic<u32>& count) {
+    return count.fetch_sub(1, Order::AcqRel) == 1;
+}
+
+// ── As a descriptor ───────────────────────────────────────────────────────────────────────────
+
+void show_fdinfo(host::FileObject* object, TextBuffer* out) {
+    const Map* map = map_of(object);
+    out->print("map_type:\t", map->type, "\nkey_size:\t", map->key_size, "\nvalue_size:\t",
+               map->value_size, "\nmax_entries:\t", map->max_entries, "\nmap_flags:\t",
+               hex(map->flags), "\nmap_extra:\t", hex(map->extra), "\nmemlock:\t",
+               map->memory.bytes(), "\nmap_id:\t", map->id, "\nfrozen:\t", map_is_frozen(map),
+               "\n");
+    if (map->ops->show_fdinfo) map->ops->show_fdinfo(map, out);
+}
+
+// The generic conditions of a mapping, before the type's own; the order is Linux's.
+Result<host::MmapPages> mmap_map(host::FileObject* object, const host::MmapRequest& request) {
+    Map* map = map_of(object);
+    if (request.executable) return Errno::Perm;  // anonymous inodes live on a noexec mount
+    if (!map->ops->mmap || map->spin_lock_offset >= 0 || map->timer_offset >= 0) {
+        return Errno::NotSupp;
+    }
+    if (!request.shared) return Errno::Inval;
+    if (request.writable) {
+        if (map_is_frozen(map)) return Errno::Perm;
+        // What programs must find constant may not change behind the verifier's back.
+        if (map->flags & BPF_F_RDONLY_PROG) return Errno::Acces;
+        if (!map_begin_write(map)) return Errno::Perm;
+    }
+    auto pages = map->ops->mmap(map, request);
+    if (!pages) {
+        if (request.writable) map_end_write(map);
+        return pages.error();
+    }
+    map_get(map);  // until munmapped()
+    return pages;
+}
+
+void munmapped_map(host::FileObject* object, const host::MmapRequest& request) {
+    if (request.writable) map_end_write(map_of(object));
+    map_put(map_of(object));
+}
+
+u32 poll_map(host::FileObject* object) {
+    Map* map = map_of(object);
+    constexpr u32 kPollError = 0x8;  // POLLERR, as Linux answers where there is nothing to poll
+    return map->ops->poll ? map->ops->poll(map) : kPollError;
+}
+
+constexpr host::FileOps kMapFileOps = {
+    .kind = host::FileKind::Map,
+    .name = "bpf-map",
+    .release = [](host::FileObject* object) { map_put_with_uref(map_of(object)); },
+    .show_fdinfo = show_fdinfo,
+    .mmap = mmap_map,
+    .munmapped = munmapped_map,
+    .poll = poll_map,
+};
+
+}  // namespace
+
+// ── References ────────────────────────────────────────────────────────────────────────────────
+
+void map_get(Map* map) {
+    map->refs.fetch_add(1, Order::Relaxed);
+}
+
+void map_put(Map* map) {
+    if (!drop(map->refs)) return;
+    map_unpublish(map);
+    host::call_rcu_process(&map->rcu, [](host::RcuHead* head) {
+        Map* dead = map_of_rcu_head(head);
+        map_detach_btf(dead);
+        dead->ops->free(dead);
+    });
+}
+
+void map_get_with_uref(Map* map) {
+    map_get(map);
+    map->user_refs.fetch_add(1, Order::Relaxed);
+}
+
+void map_put_with_uref(Map* map) {
+    if (drop(map->user_refs) && map->ops->release_uref) map->ops->release_uref(map);
+    map_put(map);
+}
+
+Result<MapRef> map_get_by_fd(int fd) {
+    // Objects of every kind are freed after a grace period: one that is not a map, and therefore
+    // not pinned, can still be asked what it is.
+    host::RcuReadGuard rcu;
+    const host::FileRef ref = TRY(host::get_fd(fd, [](host::FileObject* object) {
+        if (object->file_ops->kind == host::FileKind::Map) map_get(map_of(object));
+    }));
+    if (ref.object->file_ops->kind != host::FileKind::Map) return Errno::Inval;
+    return MapRef{map_of(ref.object), ref.mode};
+}
+
+Result<Map*> map_get_by_id(u32 id) {
+    Map* map = map_ids.find(id, [](Map* found) { return get_unless_zero(found->refs); });
+    if (!map) return Errno::NoEnt;
+    return map;
+}
+
+// ── Ids ───────────────────────────────────────────────────────────────────────────────────────
+
+Result<void> map_publish(Map* map) {
+    map->id = TRY(map_ids.insert(map));
+    return {};
+}
+
+void map_unpublish(Map* map) {
+    if (map->id) map_ids.erase(map->id);
+    map->id = 0;
+}
+
+Result<u32> map_next_id(u32 after) {
+    return map_ids.next_id(after);
+}
+
+void map_ids_reset() {
+    map_ids.reset();
+}
+
+// ── Making ────────────────────────────────────────────────────────────────────────────────────
+
+void* alloc_map_struct(size_t size) {
+    return host::alloc(size, host::AllocContext::MaySleep, map_structs);
+}
+
+void free_map_struct(void* map, size_t size) {
+    host::free(map, size, map_structs);
+}
+
+Map* map_of_rcu_head(host::RcuHead* head) {
+    return detail::container<Map, host::RcuHead, &Map::rcu>(head);
+}
+
+void map_init_from_attr(Map* map, const MapOps* ops, const bpf_attr& attr) {
+    map->file_ops = &kMapFileOps;
+    if (!map->ops) map->ops = ops;
+    map->type = attr.map_type;
+    map->key_size = attr.key_size;
+    map->value_size = attr.value_size;
+    map->max_entries = attr.max_entries;
+    // The access mode is the descriptor's, not the map's.
+    map->flags = attr.map_flags & ~u32{BPF_F_RDONLY | BPF_F_WRONLY};
+    map->extra = attr.map_extra;
+    map->bypass_spec_v1 = host::capable(host::Capability::Perfmon);
+    map->refs.store(1, Order::Relaxed);
+    map->user_refs.store(1, Order::Relaxed);
+}
+
+const MapOps* map_ops(u32 map_type) {
+    switch (map_type) {
+        case BPF_MAP_TYPE_HASH:
+            return &kHashMapOps;
+        case BPF_MAP_TYPE_ARRAY:
+            return &kArrayMapOps;
+        default:
+            return nullptr;
+    }
+}
+
+// ── Freezing ──────────────────────────────────────────────────────────────────────────────────
+
+bool map_is_frozen(const Map* map) {
+    return map->writers.load(Order::Acquire) & Map::kFrozen;  // pairs with map_try_freeze
+}
+
+bool map_begin_write(Map* map) {
+    u32 writers = map->writers.load(Order::Relaxed);
+    do {
+        if (writers & Map::kFrozen) return false;
+    } while (!map->writers.compare_exchange(writers, writers + 1, Order::Acquire, Order::Relaxed));
+    return true;
+}
+
+void map_end_write(Map* map) {
+    map->writers.fetch_sub(1, Order::Release);  // pairs with map_try_freeze
+}
+
+bool map_try_freeze(Map* map) {
+    u32 none = 0;
+    // Acquire: every write that ended before; release: pairs with map_is_frozen.
+    return map->writers.compare_exchange(none, Map::kFrozen, Order::AcqRel, Order::Relaxed);
+}
+
+// ── Facts ─────────────────────────────────────────────────────────────────────────────────────
+
+bool is_percpu_map(u32 map_type) {
+    switch (map_type) {
+        case BPF_MAP_TYPE_PERCPU_HASH:
+        case BPF_MAP_TYPE_LRU_PERCPU_HASH:
+        case BPF_MAP_TYPE_PERCPU_ARRAY:
+        case BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE:
+            return true;
+        default:
+            return false;
+    }
+}
+
+u32 value_size_for_user(const Map* map) {
+    if (!is_percpu_map(map->type)) return map->value_size;
+    return static_cast<u32>(align_up(map->value_size, 8)) * host::possible_cpus();
+}
+
+}  // namespace barebpf

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Objects of one size for a map without preallocation: memory follows use, alloc and free work in
+// any context, and what is freed comes back only after an RCU grace period.
+//
+// Objects live in chunks and are named by index (0: none); a chunk is found through a table whose
+// few kilobytes stay in the cache:
+//
+//     index:  [ chunk number | object in chunk ]
+//     table:  [0] ──> chunk    [1] ──> chunk    [2] null ...
+//
+//     alloc <── free lists (percpu_freelist) <── prepare(): a new chunk
+//                      ^
+//                      └── batch in flight (one per CPU and grace period) <── waiting <── free_rcu
+//
+// What a CPU frees while a batch of its own waits for its grace period gathers in `waiting` and
+// becomes the next batch, so that any number of frees costs one RCU callback per grace period. Both
+// facts are one word, so that no free is left behind when a batch lands:
+//
+//     in flight | newest waiting       0 | 0   idle        1 | 0   nothing waits       1 | 9
+//
+// Contexts: all but create and try_destroy anywhere, pinned; prepare() with no bucket lock held.
+// Chunks are given back when the whole is destroyed.
+#pragma once
+
+#include "kernel/bpf/percpu_freelist.h"
+#include "kernel/host/contract.h"
+
+namespace barebpf {
+
+struct MemallocClass {
+    static constexpr host::LockClass kClass{"memalloc", 60};
+};
+
+class Memalloc {
+public:
+    static constexpr u32 kNone = PercpuFreelist::kNone;
+
+    // Objects of `stride` bytes (a multiple of 8; the first four are the link), for about
+    // `expected` of them in use at once. False: no memory, nothing left behind.
+    [[nodiscard]] bool create(u32 stride, u32 expected, host::MemoryOwner& owner);
+    // Nobody allocates or frees any more. False: a batch is still in flight; try again later.
+    [[nodiscard]] bool try_destroy();
+
+    ALWAYS_INLINE u8* at(u32 index) const {
+        // Acquire pairs with the release in refill().
+        u8* chunk = table_[index >> chunk_shift_].load(host::Order::Acquire);
+        return chunk + size_t{index & chunk_mask_} * stride_;
+    }
+
+    // kNone when no list has a free object.
+    u32 alloc() { return free_.pop(Link{this}); }
+    // For an object that nobody else has seen.
+    void free(u32 index) { free_.push(index, Link{this}); }
+    void free_rcu(u32 index);
+
+    // Before alloc(), so that it finds something: a new chunk, or, when there may be no more, what
+    // this CPU freed and nobody waits for yet. The latter is reuse without a grace period: better
+    // than to fail a program that goes on replacing elements within one read section.
+    void prepare() {
+        if (UNLIKELY(free_.this_cpu_is_empty())) prepare_slow();
+    }
+
+private:
+    struct CpuState {
+        host::Atomic<u64> freed;  // kInFlight or 0, and the newest waiting object
+        u32 batch;                // owned by whoever set kInFlight, then by the callback
+        u32 cpu;
+        Memalloc* self;
+        host::RcuHead rcu;
+    };
+    struct Link {
+        const Memalloc* self;
+        ALWAYS_INLINE host::Atomic<u32>& operator()(u32 index) const {
+            return host::atomic_at<u32>(self->at(index));
+        }
+    };
+    using Lock = host::SpinLock<MemallocClass>;
+    static constexpr u64 kInFlight = u64{1} << 32;
+
+    NOINLINE void prepare_slow();
+    bool refill();
+    void reclaim_waiting();
+    void push_all(u32 cpu, u32 first);
+    static void batch_done(host::RcuHead* head);
+    size_t chunk_bytes() const { return size_t{stride_} << chunk_shift_; }
+
+    host::Buffer<host::Atomic<u8*>> table_;
+    u32 stride_ = 0;
+    u32 chunk_shift_ = 0;
+    u32 chunk_mask_ = 0;
+    PercpuFreelist free_;
+    host::PerCpu<CpuState> cpus_;
+    host::MemoryOwner* owner_ = nullptr;
+    Lock lock_;
+    u32 chunks_ GUARDED_BY(lock_) = 0;
+};
+
+}  // namespace barebpf

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "kernel/bpf/memalloc.h"
+
+#include <set>
+#include <vector>
+
+#include "testkit/test.h"
+#include "testkit/user/user.h"
+
+namespace barebpf {
+namespace {
+
+class MemallocTest : public ::testing::Test {
+protected:
+    void make(u32 stride, u32 expected) { ASSERT_TRUE(pool_.create(stride, expected, owner_)); }
+    void TearDown() override {
+        while (!pool_.try_destroy()) host::rcu_barrier();
+        EXPECT_EQ(owner_.bytes(), u64{0});
+    }
+    u32 alloc() {
+        pool_.prepare();
+        return pool_.alloc();
+    }
+    u64& word(u32 index) { return *reinterpret_cast<u64*>(pool_.at(index) + 8); }
+
+    host::Cpu::Entry entry_;
+    host::MemoryOwner owner_;
+    Memalloc pool_;
+};
+
+TEST_F(MemallocTest, ObjectsAreDistinctAndApart) {
+    for (const u32 stride : {16u, 40u, 5000u, 300000u}) {
+        make(stride, 300);
+        std::set<u32> indices;
+        for (u32 i = 0; i < 300; ++i) {
+            const u32 index = alloc();
+            ASSERT_NE(index, Memalloc::kNone) << stride;
+            ASSERT_TRUE(indices.insert(index).second);
+            word(index) = index;
+        }
+        for (u32 index : indices) ASSERT_EQ(word(index), index);
+        while (!pool_.try_destroy()) host::rcu_barrier();
+        EXPECT_EQ(owner_.bytes(), u64{0});
+    }
+    make(16, 1);
+}
+
+TEST_F(MemallocTest, MemoryFollowsUse) {
+    make(64, 1u << 20);
+    const u64 empty = owner_.bytes();
+    EXPECT_LT(empty, u64{64} << 10);
+    alloc();
+    EXPECT_LE(owner_.bytes() - empty, u64{256} << 10);
+}
+
+TEST_F(MemallocTest, FreedObjectsWaitForReaders) {
+    make(16, 4);
+    const u32 index = alloc();
+    std::set<u32> others;
+    {
+        host::RcuReadGuard reader;
+        pool_.free_rcu(index);
+        for (u32 i = 0; i < 8; ++i) others.insert(alloc());
+    }
+    EXPECT_EQ(others.count(index), 0u);
+    host::rcu_barrier();
+    std::set<u32> later;
+    for (u32 i = 0; i < 4096; ++i) {
+        const u32 again = alloc();
+        if (!again) break;
+        later.insert(again);
+    }
+    EXPECT_EQ(later.count(index), 1u);
+}
+
+// Replacing one object again and again inside one read section must go on for ever.
+TEST_F(MemallocTest, ReplacingWithinOneReadSectionNeverRunsOut) {
+    make(16, 1);
+    const u64 bound = u64{1} << 20;
+    host::RcuReadGuard reader;
+    u32 held = alloc();
+    for (u32 i = 0; i < 200000; ++i) {
+        const u32 fresh = alloc();
+        ASSERT_NE(fresh, Memalloc::kNone) << i;
+        ASSERT_NE(fresh, held);
+        pool_.free_rcu(held);
+        held = fresh;
+    }
+    EXPECT_LT(owner_.bytes(), bound);
+}
+
+TEST_F(MemallocTest, FailsCleanlyWithoutMemory) {
+    for (u64 fail = 0;; ++fail) {
+        user::fail_allocation_after(fail);
+        const bool made = pool_.create(32, 100, owner_);
+        const u32 index = made ? alloc() : 0;
+        const bool failed = user::stop_failing_allocations();
+        if (made) {
+            EXPECT_EQ(index == 0, failed) << fail;
+            EXPECT_NE(alloc(), Memalloc::kNone);
+            ASSERT_TRUE(pool_.try_destroy());
+        }
+        EXPECT_EQ(owner_.bytes(), u64{0}) << fail;
+        if (!failed) break;
+    }
+    make(16, 1);
+}
+
+TEST_F(MemallocTest, NothingIsLostOrHandedOutTwice) {
+    constexpr u32 kTurns = 5000;
+    make(16, 64);
+    host::Atomic<u32> conflicts{};
+    test::run_on_cpus(4, [&](u32 cpu) {
+        u32 held[8];
+        for (u32 turn = 0; turn < kTurns; ++turn) {
+            u32 count = 0;
+            for (; count < 1 + turn % 8; ++count) {
+                held[count] = alloc();
+                if (!held[count]) break;
+                auto& owner = host::atomic_at<u64>(pool_.at(held[count]) + 8);
+                if (owner.exchange(cpu + 1, host::Order::Relaxed)) {
+                    conflicts.fetch_add(1, host::Order::Relaxed);
+                }
+            }
+            while (count--) {
+                host::atomic_at<u64>(pool_.at(held[count]) + 8).store(0, host::Order::Relaxed);
+                if (turn % 2) {
+                    pool_.free(held[count]);
+                } else {
+                    pool_.free_rcu(held[count]);
+                }
+            }
+            host::Cpu::yield_point();
+        }
+    });
+    EXPECT_EQ(conflicts.load(host::Order::Relaxed), 0u);
+    host::rcu_barrier();
+    const u64 bytes = owner_.bytes();
+    // All that was given back can be had again, each once, without another byte.
+    std::set<u32> seen;
+    u32 index;
+    while ((index = pool_.alloc()) != Memalloc::kNone) ASSERT_TRUE(seen.insert(index).second);
+    EXPECT_EQ(owner_.bytes(), bytes);
+    EXPECT_GE(seen.size(), 8u);
+}
+
+}  // namespace
+}  // namespace barebpf

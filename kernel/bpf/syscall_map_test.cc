@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// bpf(2) on maps: the rules for attr, what descriptors allow, ids, info, freezing, mapping.
+#include <poll.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "kernel/bpf/map.h"
+#include "kernel/bpf/map_client_test.h"
+#include "kernel/lib/text.h"
+#include "testkit/test.h"
+
+namespace barebpf {
+namespace {
+
+using Client = test::MapClient<test::OurBpf>;
+
+constexpr s64 error(Errno e) {
+    return -to_int(e);
+}
+
+class SyscallMap : public ::testing::Test {
+protected:
+    void SetUp() override {
+        host::rcu_barrier();
+        before_ = user::live_memory();
+    }
+    void TearDown() override {
+        for (int fd : fds_) Client::close(fd);
+        for (u32 i = 0; i < 3; ++i) host::rcu_barrier();
+        // The id table keeps a node or two.
+        EXPECT_LE(user::live_memory().blocks, before_.blocks + 3);
+    }
+    int keep(s64 fd) {
+        EXPECT_GE(fd, 0);
+        if (fd >= 0) fds_.push_back(static_cast<int>(fd));
+        return static_cast<int>(fd);
+    }
+    int make(u32 type, u32 flags = 0, u32 entries = 4) {
+        return keep(Client::create(type, 4, 8, entries, flags));
+    }
+    Map* map_of(int fd) {
+        const MapRef ref = map_get_by_fd(fd).release();
+        map_put(ref.map);
+        return ref.map;
+    }
+
+    host::Cpu::Entry inside_;
+    user::LiveMemory before_;
+    std::vector<int> fds_;
+};
+
+bpf_attr small_hash() {
+    bpf_attr attr{};
+    attr.map_type = BPF_MAP_TYPE_HASH;
+    attr.key_size = 4;
+    attr.value_size = 8;
+    attr.max_entries = 4;
+    return attr;
+}
+
+TEST_F(SyscallMap, AttrMayBeShorterOrLongerThanOurs) {
+    struct {
+        bpf_attr attr;
+        u8 more[8192];
+    } big{};
+    big.attr = small_hash();
+    const auto create = [&](u32 size) { return test::OurBpf::call(BPF_MAP_CREATE, &big, size); };
+    for (const u32 size : {16u, 17u, 48u, 72u, 144u, 145u, 4096u}) keep(create(size));
+    EXPECT_EQ(create(4097), error(Errno::TooBig));
+    big.more[100] = 1;
+    keep(create(244));
+    EXPECT_EQ(create(245), error(Errno::TooBig));
+}
+
+TEST_F(SyscallMap, WhatACommandDoesNotUseMustBeZero) {
+    const int fd = make(BPF_MAP_TYPE_HASH);
+    bpf_attr attr{};
+    attr.map_fd = static_cast<u32>(fd);
+    attr.value = 1;  // behind map_fd, which is all that MAP_FREEZE uses
+    EXPECT_EQ(test::OurBpf::call(BPF_MAP_FREEZE, &attr, sizeof attr), error(Errno::Inval));
+    const u32 key = 1;
+    EXPECT_EQ(Client::element(BPF_MAP_DELETE_ELEM, fd, &key, &key, 0), error(Errno::Inval));
+    EXPECT_EQ(Client::element(BPF_MAP_DELETE_ELEM, fd, &key, nullptr, 1), error(Errno::Inval));
+    EXPECT_EQ(test::OurBpf::call(9999, &attr, sizeof attr), error(Errno::Inval));
+    EXPECT_EQ(test::OurBpf::call(9999, reinterpret_cast<void*>(8), 8), error(Errno::Fault));
+    EXPECT_EQ(test::OurBpf::call(BPF_MAP_CREATE, reinterpret_cast<void*>(8), 5000),
+              error(Errno::TooBig));
+}
+
+TEST_F(SyscallMap, NamesAreChecked) {
+    const auto create = [&](const char* name) {
+        bpf_attr attr = small_hash();
+        std::memcpy(attr.map_name, name, std::min(std::strlen(name), sizeof attr.map_name));
+        return Client::create(attr);
+    };
+    bpf_map_info info{};
+    u32 size = sizeof info;
+    ASSERT_EQ(Client::info(keep(create("az_AZ.09")), &info, &size), 0);
+    EXPECT_STREQ(info.name, "az_AZ.09");
+    keep(create("fifteen_letters"));
+    EXPECT_EQ(create("sixteen__letters"), error(Errno::Inval));
+    for (const char* bad : {"a b", "a-b", "\xc3\xa4", "a/", "@"}) {
+        EXPECT_EQ(create(bad), error(Errno::Inval)) << bad;
+    }
+}
+
+TEST_F(SyscallMap, CreateRefusesWhatItCannotServe) {
+    const auto with = [&](auto change) {
+        bpf_attr attr = small_hash();
+        change(attr);
+        return Client::create(attr);
+    };
+    EXPECT_EQ(with([](bpf_attr& a) { a.map_type = 9999; }), error(Errno::Inval));
+    EXPECT_EQ(with([](bpf_attr& a) { a.map_type = 0; }), error(Errno::Inval));
+    EXPECT_EQ(with([](bpf_attr& a) { a.map_extra = 1; }), error(Errno::Inval));
+    EXPECT_EQ(with([](bpf_attr& a) { a.map_ifindex = 1; }), error(Errno::OpNotSupp));
+    EXPECT_EQ(with([](bpf_attr& a) { a.btf_key_type_id = 1; }), error(Errno::Inval));
+    EXPECT_EQ(with([](bpf_attr& a) { a.btf_vmlinux_value_type_id = 1; }), error(Errno::Inval));
+    EXPECT_EQ(with([](bpf_attr& a) { a.map_flags = BPF_F_RDONLY | BPF_F_WRONLY; }),
+              error(Errno::Inval));
+    EXPECT_EQ(with([](bpf_attr& a) {
+                  a.map_flags = BPF_F_NUMA_NODE;
+                  a.numa_node = 5;
+              }),
+              error(Errno::Inval));
+    keep(with([](bpf_attr& a) { a.numa_node = 5; }));
+    keep(with([](bpf_attr& a) {
+        a.map_flags = BPF_F_NUMA_NODE;
+        a.numa_node = ~0u;
+    }));
+}
+
+TEST_F(SyscallMap, EachFailedAllocationOfCreateIsCleanedUp) {
+    for (const u32 type : {BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_ARRAY}) {
+        for (const u32 flags : {0u, type == BPF_MAP_TYPE_HASH ? 1u : u32{BPF_F_MMAPABLE}}) {
+            keep(Client::create(type, 4, 8, 4, flags));  // makes the id table's nodes
+            host::rcu_barrier();
+            const s64 blocks = user::live_memory().blocks;
+            for (u64 fail = 0;; ++fail) {
+                user::fail_allocation_after(fail);
+                const int fd = Client::create(type, 4, 8, 4, flags);
+                const bool failed = user::stop_failing_allocations();
+                EXPECT_EQ(fd < 0, failed) << fail;
+                if (fd >= 0) Client::close(fd);
+                for (u32 i = 0; i < 2; ++i) host::rcu_barrier();
+                EXPECT_EQ(user::live_memory().blocks, blocks) << fail;
+                if (!failed) break;
+                ASSERT_LT(fail, u64{30});
+            }
+        }
+    }
+}
+
+TEST_F(SyscallMap, DescriptorsAllowWhatTheyWereMadeFor) {
+    const u32 key = 1;
+    u64 value = 2;
+    u32 next;
+    const int read_only = make(BPF_MAP_TYPE_HASH, BPF_F_RDONLY);
+    EXPECT_EQ(Client::update(read_only, &key, &value), error(Errno::Perm));
+    EXPECT_EQ(Client::erase(read_only, &key), error(Errno::Perm));
+    EXPECT_EQ(Client::take(read_only, &key, &value), error(Errno::Perm));
+    EXPECT_EQ(Client::freeze(read_only), error(Errno::Perm));
+    EXPECT_EQ(Client::lookup(read_only, &key, &value), error(Errno::NoEnt));
+    EXPECT_EQ(Client::next_key(read_only, nullptr, &next), error(Errno::NoEnt));
+    const int write_only = make(BPF_MAP_TYPE_HASH, BPF_F_WRONLY);
+    EXPECT_EQ(Client::update(write_only, &key, &value), 0);
+    EXPECT_EQ(Client::lookup(write_only, &key, &value), error(Errno::Perm));
+    EXPECT_EQ(Client::next_key(write_only, nullptr, &next), error(Errno::Perm));
+    EXPECT_EQ(Client::take(write_only, &key, &value), error(Errno::Perm));
+    EXPECT_EQ(Client::erase(write_only, &key), 0);
+    EXPECT_EQ(Client::lookup(9999, &key, &value), error(Errno::BadF));
+}
+
+TEST_F(SyscallMap, BadPointersAreErrors) {
+    const auto* bad = reinterpret_cast<void*>(8);
+    const u32 key = 1;
+    u64 value = 2;
+    const int fd = make(BPF_MAP_TYPE_HASH);
+    ASSERT_EQ(Client::update(fd, &key, &value), 0);
+    EXPECT_EQ(Client::lookup(fd, bad, &value), error(Errno::Fault));
+    EXPECT_EQ(Client::element(BPF_MAP_LOOKUP_ELEM, fd, &key, bad, 0), error(Errno::Fault));
+    EXPECT_EQ(Client::update(fd, bad, &value), error(Errno::Fault));
+    EXPECT_EQ(Client::update(fd, &key, bad), error(Errno::Fault));
+    EXPECT_EQ(Client::erase(fd, bad), error(Errno::Fault));
+    EXPECT_EQ(Client::element(BPF_MAP_GET_NEXT_KEY, fd, nullptr, bad, 0), error(Errno::Fault));
+    const u32 absent = 7;
+    EXPECT_EQ(Client::element(BPF_MAP_LOOKUP_ELEM, fd, &absent, bad, 0), error(Errno::NoEnt));
+}
+
+TEST_F(SyscallMap, FrozenMapsAreReadOnlyToUserSpace) {
+    const u32 key = 1;
+    u64 value = 2;
+    for (const u32 type : {BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_ARRAY}) {
+        const int fd = make(type);
+        ASSERT_EQ(Client::update(fd, &key, &value), 0);
+        EXPECT_EQ(Client::freeze(fd), 0);
+        EXPECT_EQ(Client::freeze(fd), error(Errno::Perm));
+        EXPECT_EQ(Client::update(fd, &key, &value), error(Errno::Perm));
+        EXPECT_EQ(Client::erase(fd, &key), error(Errno::Perm));
+        value = 0;
+        EXPECT_EQ(Client::lookup(fd, &key, &value), 0);
+        EXPECT_EQ(value, u64{2});
+        Map* map = map_of(fd);
+        EXPECT_EQ(map->ops->update(map, &key, &value, 0), 0);  // programs still write
+    }
+}
+
+TEST_F(SyscallMap, FreezingWaitsForNobodyAndWritersAreExact) {
+    const int fd = make(BPF_MAP_TYPE_HASH);
+    Map* map = map_of(fd);
+    ASSERT_TRUE(map_begin_write(map));
+    EXPECT_EQ(Client::freeze(fd), error(Errno::Busy));
+    map_end_write(map);
+    EXPECT_EQ(Client::freeze(fd), 0);
+    EXPECT_FALSE(map_begin_write(map));
+}
+
+TEST_F(SyscallMap, LookupAndDeleteIsForHashes) {
+    const u32 key = 1;
+    u64 value = 2;
+    EXPECT_EQ(Client::take(make(BPF_MAP_TYPE_ARRAY), &key, &value), error(Errno::NotSupp));
+    const int fd = make(BPF_MAP_TYPE_HASH);
+    EXPECT_EQ(Client::take(fd, &key, &value), error(Errno::NoEnt));
+    EXPECT_EQ(Client::take(fd, &key, &value, BPF_F_LOCK), error(Errno::Inval));
+    EXPECT_EQ(Client::take(fd, &key, &value, 1), error(Errno::Inval));
+    Client::update(fd, &key, &value);
+    value = 0;
+    EXPECT_EQ(Client::take(fd, &key, &value), 0);
+    EXPECT_EQ(value, u64{2});
+}
+
+TEST_F(SyscallMap, IdsLeadToDescriptors) {
+    const int a = make(BPF_MAP_TYPE_HASH);
+    const int b = make(BPF_MAP_TYPE_ARRAY);
+    const u32 id_a = map_of(a)->id;
+    const u32 id_b = map_of(b)->id;
+    EXPECT_LT(id_a, id_b);
+    EXPECT_EQ(Client::next_id(id_a), id_b);
+    EXPECT_EQ(Client::next_id(id_b), error(Errno::NoEnt));
+    EXPECT_EQ(Client::next_id(0x7fffffff), error(Errno::Inval));
+    const int again = keep(Client::fd_by_id(id_a));
+    EXPECT_EQ(map_of(again), map_of(a));
+    const u32 key = 1;
+    u64 value = 2;
+    const int read_only = keep(Client::fd_by_id(id_a, BPF_F_RDONLY));
+    EXPECT_EQ(Client::update(read_only, &key, &value), error(Errno::Perm));
+    EXPECT_EQ(Client::fd_by_id(id_a, BPF_F_RDONLY | BPF_F_WRONLY), error(Errno::Inval));
+    EXPECT_EQ(Client::fd_by_id(id_a, 1), error(Errno::Inval));
+    EXPECT_EQ(Client::fd_by_id(0x7ffffff0), error(Errno::NoEnt));
+
+    const int gone = Client::create(small_hash());
+    const u32 id_gone = map_of(gone)->id;
+    Client::close(gone);
+    EXPECT_EQ(Client::fd_by_id(id_gone), error(Errno::NoEnt));
+}
+
+TEST_F(SyscallMap, InfoFitsItselfToTheCaller) {
+    bpf_attr attr = small_hash();
+    attr.map_flags = BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG;
+    const int fd = keep(Client::create(attr));
+    std::vector<u8> bytes(5000);
+    const auto ask = [&](u32 size, u32 expected_size) {
+        const s64 result = Client::info(fd, bytes.data(), &size);
+        EXPECT_EQ(size, expected_size);
+        return result;
+    };
+    EXPECT_EQ(ask(0, 0), 0);
+    EXPECT_EQ(ask(8, 8), 0);
+    EXPECT_EQ(ask(4096, sizeof(bpf_map_info)), 0);
+    EXPECT_EQ(ask(4097, 4097), error(Errno::TooBig));
+    bpf_map_info info;
+    std::memcpy(&info, bytes.data(), sizeof info);
+    EXPECT_EQ(info.type, u32{BPF_MAP_TYPE_HASH});
+    EXPECT_EQ(info.key_size, 4u);
+    EXPECT_EQ(info.value_size, 8u);
+    EXPECT_EQ(info.max_entries, 4u);
+    EXPECT_EQ(info.map_flags, attr.map_flags);
+    EXPECT_EQ(info.id, map_of(fd)->id);
+    bytes[200] = 1;
+    EXPECT_EQ(ask(200, sizeof(bpf_map_info)), 0);
+    EXPECT_EQ(ask(201, 201), error(Errno::TooBig));
+    u32 size = 88;
+    EXPECT_EQ(Client::info(fd, reinterpret_cast<void*>(8), &size), error(Errno::Fault));
+    EXPECT_EQ(Client::info(9999, bytes.data(), &size), -EBADFD);
+}
+
+TEST_F(SyscallMap, FdinfoReadsAsLinuxWritesIt) {
+    const int fd = make(BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC);
+    char text[512];
+    TextBuffer out(text);
+    ASSERT_TRUE(user::fd_info(fd, &out));
+    char expected[512];
+    TextBuffer wanted(expected);
+    wanted.print("map_type:\t1\nkey_size:\t4\nvalue_size:\t8\nmax_entries:\t4\nmap_flags:\t0x1\n",
+                 "map_extra:\t0x0\nmemlock:\t", map_of(fd)->memory.bytes(), "\nmap_id:\t",
+                 map_of(fd)->id, "\nfrozen:\t0\n");
+    EXPECT_STREQ(text, expected);
+    EXPECT_STREQ(user::fd_name(fd), "anon_inode:bpf-map");
+    EXPECT_EQ(map_of(fd)->file_ops->poll(map_of(fd)), u32{POLLERR});
+}
+
+class SyscallMapMmap : public SyscallMap {
+protected:
+    // As mmap(2) with MAP_SHARED asks; the error, or 0 and the pages.
+    int ask(int fd, u64 offset, u64 length, bool writable, bool shared = true) {
+        const host::MmapRequest request{offset, length, writable, shared, false};
+        auto got = map_of(fd)->file_ops->mmap(map_of(fd), request);
+        if (!got) return to_int(got.error());
+        EXPECT_EQ(got.value().count, (length + 4095) / 4096);
+        EXPECT_EQ(got.value().may_write, writable);
+        if (release_) map_of(fd)->file_ops->munmapped(map_of(fd), request);
+        return 0;
+    }
+    bool release_ = true;
+};
+
+TEST_F(SyscallMapMmap, ErrorsAreLinuxs) {
+    const int fd = make(BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, 1000);  // two pages
+    EXPECT_EQ(ask(fd, 0, 8192, true), 0);
+    EXPECT_EQ(ask(fd, 4096, 4096, true), 0);
+    EXPECT_EQ(ask(fd, 0, 8193, true), to_int(Errno::Inval));
+    EXPECT_EQ(ask(fd, 8192, 4096, true), to_int(Errno::Inval));
+    EXPECT_EQ(ask(fd, ~u64{4095}, 8192, true), to_int(Errno::Inval));
+    EXPECT_EQ(ask(fd, 0, 4096, true, false), to_int(Errno::Inval));
+    EXPECT_EQ(ask(make(BPF_MAP_TYPE_ARRAY), 0, 4096, true), to_int(Errno::Inval));
+    EXPECT_EQ(ask(make(BPF_MAP_TYPE_HASH), 0, 4096, true), to_int(Errno::NotSupp));
+    const int constant = make(BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE | BPF_F_RDONLY_PROG);
+    EXPECT_EQ(ask(constant, 0, 4096, true), to_int(Errno::Acces));
+    EXPECT_EQ(ask(constant, 0, 4096, false), 0);
+    EXPECT_EQ(Client::freeze(constant), 0);
+    EXPECT_EQ(ask(constant, 0, 4096, true), to_int(Errno::Perm));
+}
+
+TEST_F(SyscallMapMmap, AWritableMappingKeepsAMapFromFreezing) {
+    const int fd = make(BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE);
+    release_ = false;
+    EXPECT_EQ(ask(fd, 0, 4096, true), 0);
+    EXPECT_EQ(Client::freeze(fd), error(Errno::Busy));
+    map_of(fd)->file_ops->munmapped(map_of(fd), {0, 4096, true, true, false});
+    EXPECT_EQ(Client::freeze(fd), 0);
+    EXPECT_EQ(ask(fd, 0, 4096, true), to_int(Errno::Perm));
+    release_ = true;
+    EXPECT_EQ(ask(fd, 0, 4096, false), 0);
+}
+
+// The mapping outlives the descriptor.
+TEST_F(SyscallMapMmap, AMappingHoldsTheMap) {
+    const int fd = Client::create(BPF_MAP_TYPE_ARRAY, 4, 8, 4, BPF_F_MMAPABLE);
+    Map* map = map_of(fd);
+    release_ = false;
+    EXPECT_EQ(ask(fd, 0, 4096, true), 0);
+    Client::close(fd);
+    host::rcu_barrier();
+    EXPECT_EQ(map->refs.load(host::Order::Relaxed), 1u);
+    map->file_ops->munmapped(map, {0, 4096, true, true, false});
+}
+
+}  // namespace
+}  // namespace barebpf
