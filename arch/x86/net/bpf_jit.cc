@@ -110,7 +110,7 @@ static bool allocate_layout(const Unit& unit, Workspace& work, host::MemoryOwner
             complex = op.code == BPF_DIV || op.code == BPF_MOD;
         if (simple) jumps++;
         if (op.kind == Kind::Exit) jumps++, marks++;
-        if (complex) jumps += 4, marks += 3;
+        if (complex) jumps += 6, marks += 5;
     }
     return work.marks.allocate(marks, host::AllocContext::MaySleep, owner) &&
            work.jumps.allocate(jumps, host::AllocContext::MaySleep, owner);

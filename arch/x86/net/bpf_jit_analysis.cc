@@ -112,26 +112,45 @@ static RegSet live_in(const Op& op) {
     return static_cast<RegSet>((op.live_out & ~defs(op)) | uses(op));
 }
 
-static RegSet live_after(const Unit& unit, u32 i) {
+// next_in: what is live before the instruction behind.
+static RegSet live_after(const Unit& unit, u32 i, RegSet next_in) {
     const Op& op = unit.ops[i];
-    if (op.kind == Kind::Exit) return 0;
-    RegSet live = 0;
-    if (op.kind != Kind::Jump && i + 1 < unit.count) live = live_in(unit.ops[i + 1]);
-    if (op.kind == Kind::Jump || (is_branch(op) && op.select == Select::No))
-        live |= live_in(unit.ops[op.target]);
-    return live;
+    switch (op.kind) {
+        case Kind::Exit:
+            return 0;
+        case Kind::Jump:
+            return live_in(unit.ops[op.target]);
+        case Kind::Branch:
+        case Kind::BranchConst:
+        case Kind::BranchMem:
+            if (op.select != Select::No) return next_in;
+            return static_cast<RegSet>(next_in | live_in(unit.ops[op.target]));
+        default:
+            return next_in;
+    }
+}
+
+static bool jumps_back(const Op& op, u32 i) {
+    return (op.kind == Kind::Jump || (is_branch(op) && op.select == Select::No)) && op.target <= i;
 }
 
 void compute_liveness(Unit& unit) {
-    for (u32 i = 0; i < unit.count; i++) unit.ops[i].live_out = 0;
+    bool loops = false;
+    for (u32 i = 0; i < unit.count; i++) {
+        unit.ops[i].live_out = 0;
+        loops = loops || jumps_back(unit.ops[i], i);
+    }
     for (u32 sweep = 0; sweep < kMaxSweeps; sweep++) {
         bool changed = false;
+        RegSet next_in = 0;
         for (u32 i = unit.count; i-- > 0;) {
-            RegSet live = live_after(unit, i);
-            changed = changed || live != unit.ops[i].live_out;
-            unit.ops[i].live_out = live;
+            Op& op = unit.ops[i];
+            RegSet live = live_after(unit, i, next_in);
+            changed = changed || live != op.live_out;
+            op.live_out = live;
+            next_in = live_in(op);
         }
-        if (!changed) return;
+        if (!changed || !loops) return;
     }
     for (u32 i = 0; i < unit.count; i++) unit.ops[i].live_out = kAllRegs;
 }
@@ -139,12 +158,14 @@ void compute_liveness(Unit& unit) {
 // Backwards, so that what only fed a removed Op goes with it. Jumps back see the old, larger sets
 // of their targets: still right.
 void remove_dead_code(Unit& unit) {
+    RegSet next_in = 0;
     for (u32 i = unit.count; i-- > 0;) {
         Op& op = unit.ops[i];
-        RegSet live = live_after(unit, i);
+        RegSet live = live_after(unit, i, next_in);
         op.live_out = static_cast<RegSet>(live & op.live_out);
-        if (op.kind == Kind::Nop || has_effect(op) || (defs(op) & op.live_out) != 0) continue;
-        op.kind = Kind::Nop;
+        if (op.kind != Kind::Nop && !has_effect(op) && (defs(op) & op.live_out) == 0)
+            op.kind = Kind::Nop;
+        next_in = live_in(op);
     }
 }
 

@@ -41,31 +41,58 @@ void Lowering::signed_special_cases(const Op& op, Label done) {
     out_.bind(ordinary);
 }
 
-// rdx:rax / kScratch, with whatever else is live in rax and rdx put aside.
+// What is live in rax and rdx is put aside, except where the result goes.
+void Lowering::keep_low_and_high(const Op& op) {
+    if (op.dst != BPF_REG_0 && live_after(op, BPF_REG_0))
+        out_.mov(Width::W64, kScratch2, Register::Rax);
+    if (op.dst != BPF_REG_3 && live_after(op, BPF_REG_3))
+        out_.mov(Width::W64, kScratch3, Register::Rdx);
+}
+
+void Lowering::restore_low_and_high(const Op& op) {
+    if (op.dst != BPF_REG_0 && live_after(op, BPF_REG_0))
+        out_.mov(Width::W64, Register::Rax, kScratch2);
+    if (op.dst != BPF_REG_3 && live_after(op, BPF_REG_3))
+        out_.mov(Width::W64, Register::Rdx, kScratch3);
+}
+
+// The 64-bit instruction takes two to three times as long as the 32-bit one, and most operands are
+// small: look first. The shift that looks also leaves the zero that the upper half must be.
+void Lowering::divide_unsigned_wide(const Op& op) {
+    Label large = out_.local_label(), done = out_.local_label();
+    out_.mov(Width::W64, Register::Rdx, Register::Rax);
+    out_.or_(Width::W64, Register::Rdx, kScratch);
+    out_.shr(Width::W64, Register::Rdx, 32);
+    out_.jump(Condition::NotEqual, large);
+    out_.div(Width::W32, kScratch);
+    out_.jump(done);
+    out_.bind(large);
+    out_.zero(Register::Rdx);
+    out_.div(Width::W64, kScratch);
+    out_.bind(done);
+}
+
+// rdx:rax / kScratch
 void Lowering::divide_registers(const Op& op) {
-    constexpr Register kLow = Register::Rax, kHigh = Register::Rdx;
     Width w = width(op);
-    Register dst = x(op.dst);
-    bool keep_low = dst != kLow && live_after(op, BPF_REG_0);
-    bool keep_high = dst != kHigh && live_after(op, BPF_REG_3);
-    if (keep_low) out_.mov(Width::W64, kScratch2, kLow);
-    if (keep_high) out_.mov(Width::W64, kScratch3, kHigh);
-    if (x(op.lhs) != kLow) out_.mov(w, kLow, x(op.lhs));
-    if (!op.sign)
-        out_.zero(kHigh);
-    else if (op.wide)
-        out_.cqo();
-    else
-        out_.cdq();
-    out_.unary(op.sign ? Unary::Idiv : Unary::Div, w, kScratch);
-    Register result = op.code == BPF_DIV ? kLow : kHigh;
-    if (dst != result) out_.mov(w, dst, result);
-    if (keep_low) out_.mov(Width::W64, kLow, kScratch2);
-    if (keep_high) out_.mov(Width::W64, kHigh, kScratch3);
+    keep_low_and_high(op);
+    if (x(op.lhs) != Register::Rax) out_.mov(w, Register::Rax, x(op.lhs));
+    if (op.sign) {
+        op.wide ? out_.cqo() : out_.cdq();
+        out_.idiv(w, kScratch);
+    } else if (op.wide) {
+        divide_unsigned_wide(op);
+    } else {
+        out_.zero(Register::Rdx);
+        out_.div(w, kScratch);
+    }
+    Register result = op.code == BPF_DIV ? Register::Rax : Register::Rdx;
+    if (x(op.dst) != result) out_.mov(w, x(op.dst), result);
+    restore_low_and_high(op);
 }
 
 void Lowering::divide(const Op& op) {
-    if (divide_by_power_of_two(op)) return;
+    if (divide_by_power_of_two(op) || divide_by_const(op)) return;
     Width w = width(op);
     bool by_const = op.kind == Kind::AluConst;
     Label done = out_.local_label();

@@ -142,6 +142,14 @@ static bool is_low_mask(s64 imm) {
     return imm > 0 && (imm & (imm + 1)) == 0;
 }
 
+// An unsigned division of 32-bit values gives the same in 32 bits, where it is much faster.
+void Fuser::narrow_division(Op& op) {
+    bool divides = (op.kind == Kind::Alu || op.kind == Kind::AluConst) &&
+                   (op.code == BPF_DIV || op.code == BPF_MOD);
+    if (!divides || op.sign || known_bits(op.lhs) > 32) return;
+    if (op.kind == Kind::AluConst ? op.imm >= 0 : known_bits(op.rhs) <= 32) op.wide = false;
+}
+
 // Masks and extensions as the plainest Op that does the same.
 void Fuser::simplify(Op& op) {
     if (op.kind == Kind::AluConst && op.code == BPF_AND && is_low_mask(op.imm)) {
@@ -178,6 +186,7 @@ void Fuser::step(u32 i) {
     if (op.kind == Kind::Nop) return;
     use_originals(op);
     simplify(op);
+    narrow_division(op);
     if (op.kind == Kind::Alu && !fuse_rotate(i)) fuse_wider_load(i);
     if (op.kind == Kind::AluConst) fuse_extension(i);
     if (is_address_op(op)) fuse_address(i);

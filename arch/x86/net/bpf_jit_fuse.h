@@ -40,6 +40,7 @@ private:
     Reg original(Reg reg, bool wide) const;
     void use_originals(Op& op);
     void simplify(Op& op);
+    void narrow_division(Op& op);
 
     // bpf_jit_fuse_ops.cc: pairs and trees of Ops
     bool fuse_rotate(u32 i);

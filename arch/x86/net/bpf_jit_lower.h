@@ -83,6 +83,14 @@ private:
     bool divide_by_power_of_two(const Op& op);
     void signed_special_cases(const Op& op, Label done);
     void divide_registers(const Op& op);
+    void divide_unsigned_wide(const Op& op);
+    void keep_low_and_high(const Op& op);
+    void restore_low_and_high(const Op& op);
+
+    // bpf_jit_divide_const.cc
+    bool divide_by_const(const Op& op);
+    bool divide_narrow_by_const(const Op& op, u64 divisor);
+    Register multiply_high(const Op& op, u64 divisor);
 
     // bpf_jit_mem.cc
     Memory memory(const Address& at) const;

@@ -138,6 +138,49 @@ TEST(BpfJit, KeepsTheCallersRegisters) {
     EXPECT_EQ(result, ~0ull);
 }
 
+// ---- division by constants, which is a multiplication
+
+TEST(BpfJit, DivisionByConstants) {
+    std::vector<s32> divisors = {
+        1,     2,       3,          5,          6,          7,          9,     10,    11,
+        12,    13,      25,         28,         60,         100,        125,   127,   255,
+        256,   257,     641,        1000,       1001,       4095,       10000, 65535, 65537,
+        86400, 1000000, 0x3fffffff, 0x40000001, 0x7ffffffe, 0x7fffffff, -1,    -7};
+    for (s32 i = 3; i < 200; i++) divisors.push_back(i);
+    for (s32 d : divisors)
+        for (bool wide : {false, true}) {
+            u64 divisor = wide ? static_cast<u64>(s64{d}) : static_cast<u32>(d);
+            std::vector<u64> values = {
+                0,           1,     2,         0x7fffffff, 0x80000000,      0xffffffff,
+                0x100000000, ~0ull, ~0ull - 1, 1ull << 63, (1ull << 63) - 1};
+            for (u64 k : {u64{1}, u64{1000}, ~u64{0} / divisor})
+                for (s64 near = -2; near <= 2; near++)
+                    values.push_back(divisor * k + static_cast<u64>(near));
+            if (!wide)
+                for (u64 near = 0; near < 4; near++)
+                    values.push_back(0xffffffff / divisor * divisor - near);
+            for (u32 op : {BPF_DIV, BPF_MOD})
+                for (u32 dst : {0u, 3u, 6u}) {
+                    u32 cls = wide ? BPF_ALU64 : BPF_ALU;
+                    TestProgram program({mov_imm(0, 77), mov_imm(3, 88), mov_reg(dst, 1),
+                                         insn(cls | op | BPF_K, dst, 0, 0, d),
+                                         insn(BPF_STX | BPF_MEM | BPF_DW, 2, dst, 0, 0),
+                                         insn(BPF_ALU64 | BPF_ADD | BPF_X, 0, 3, 0, 0),
+                                         exit_insn()});
+                    ASSERT_TRUE(program.compile());
+                    for (u64 value : values) {
+                        u64 result = 0, left = wide ? value : static_cast<u32>(value);
+                        u64 expected = op == BPF_DIV ? left / divisor : left % divisor;
+                        auto entry = reinterpret_cast<u64>(program.prog()->run);
+                        u64 sum = reinterpret_cast<u64 (*)(u64, u64*)>(entry)(value, &result);
+                        ASSERT_EQ(result, expected) << value << " by " << d << " wide " << wide;
+                        u64 r0 = dst == 0 ? expected : 77, r3 = dst == 3 ? expected : 88;
+                        ASSERT_EQ(sum, r0 + r3);
+                    }
+                }
+        }
+}
+
 // ---- tail calls
 
 class Array {
