@@ -2,7 +2,9 @@
 // Interrupts and NMIs as real-time signals, for tests.
 //
 // A request is a record that the signal carries to the handler. Requests come from a fixed pool, so
-// that neither side allocates; the pool is far larger than what a test keeps in flight.
+// that neither side allocates; the pool is far larger than what a test keeps in flight. Its state
+// passes it from hand to hand: kFree -> kTaken by the sender (acquire) -> kSent (release, pairs with
+// the acquire in request_of()) -> kFree by the handler (release, pairs with the sender's acquire).
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -18,11 +20,13 @@ struct PendingInterrupt {
     user::InterruptHandler function;
     void* argument;
     u32 cpu;
-    Atomic<u32> used;
+    Atomic<u32> state;
     PendingInterrupt* next;
 };
 
 namespace {
+
+enum State : u32 { kFree, kTaken, kSent };
 
 constexpr u32 kRequests = 1024;
 PendingInterrupt requests[kRequests];
@@ -39,14 +43,21 @@ int nmi_signal() {
 PendingInterrupt* take_request() {
     for (u32 tries = 0;; ++tries) {
         PendingInterrupt& request = requests[next_request.fetch_add(1, Order::Relaxed) % kRequests];
-        // The acquire pairs with the release in drop_request().
-        if (!request.used.exchange(1, Order::Acquire)) return &request;
+        u32 free = kFree;
+        if (request.state.compare_exchange(free, kTaken, Order::Acquire, Order::Relaxed))
+            return &request;
         if (tries % kRequests == kRequests - 1) sched_yield();
     }
 }
 
 void drop_request(PendingInterrupt* request) {
-    request->used.store(0, Order::Release);
+    request->state.store(kFree, Order::Release);
+}
+
+PendingInterrupt* request_of(siginfo_t* info) {
+    auto* request = static_cast<PendingInterrupt*>(info->si_value.sival_ptr);
+    if (request->state.load(Order::Acquire) != kSent) host::panic("a stray interrupt signal");
+    return request;
 }
 
 void run_irq(PendingInterrupt* request) {
@@ -60,7 +71,7 @@ void run_irq(PendingInterrupt* request) {
 // The other of the two is blocked meanwhile only for an NMI: an NMI interrupts an interrupt.
 void on_irq(int, siginfo_t* info, void*) {
     const int saved_errno = errno;
-    auto* request = static_cast<PendingInterrupt*>(info->si_value.sival_ptr);
+    PendingInterrupt* request = request_of(info);
     if (thread_state.cpu != request->cpu) {
         drop_request(request);
     } else if (thread_state.irq_off) {
@@ -76,7 +87,7 @@ void on_irq(int, siginfo_t* info, void*) {
 
 void on_nmi(int, siginfo_t* info, void*) {
     const int saved_errno = errno;
-    auto* request = static_cast<PendingInterrupt*>(info->si_value.sival_ptr);
+    PendingInterrupt* request = request_of(info);
     if (thread_state.cpu == request->cpu) {
         ++thread_state.nmi;
         request->function(request->argument);
@@ -107,6 +118,7 @@ bool send(int signal, u32 cpu, user::InterruptHandler function, void* argument) 
     request->argument = argument;
     request->cpu = cpu;
     request->next = nullptr;
+    request->state.store(kSent, Order::Release);
     siginfo_t info{};
     info.si_signo = signal;
     info.si_code = SI_QUEUE;
@@ -152,7 +164,7 @@ bool send_nmi(u32 cpu, InterruptHandler function, void* argument) {
 }
 
 void forget_interrupts() {
-    for (auto& request : backend::requests) request.used.store(0, Order::Relaxed);
+    for (auto& request : backend::requests) request.state.store(backend::kFree, Order::Relaxed);
 }
 
 }  // namespace barebpf::user

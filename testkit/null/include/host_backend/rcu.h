@@ -15,8 +15,7 @@ extern "C" {
 void host_rcu_read_lock();
 void host_rcu_read_unlock();
 bool host_rcu_read_held();
-void host_rcu_call(barebpf::backend::RcuHead* head,
-                   void (*callback)(barebpf::backend::RcuHead*));
+void host_rcu_call(barebpf::backend::RcuHead* head, void (*callback)(barebpf::backend::RcuHead*));
 void host_rcu_call_process(barebpf::backend::RcuHead* head,
                            void (*callback)(barebpf::backend::RcuHead*));
 void host_rcu_synchronize();
