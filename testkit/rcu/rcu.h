@@ -8,10 +8,12 @@
 //
 //       call()      pushes the head on this CPU's lock-free list (any context, NMI too: the push
 //                   is one compare-and-exchange, repeated when an interruption came between)
-//       advance()   whoever is at a quiescent point drives, one at a time:
+//       advance()   who has just left a CPU and finds the kick drives, one at a time:
 //                     collect all lists -> snapshot all CPUs -> all passed? -> run the batch
 //                   and if a CPU has not passed yet, goes away: the owner of that CPU drives on
-//                   when it leaves.
+//                   when it leaves. The driver is on a CPU while it works and gives it up before it
+//                   stops to drive; who finds another driver never takes a CPU. So nobody is in the
+//                   way of a grace period without looking for the kick afterwards.
 //       call_process() the same on a list of its own; the driver hands what is ready to run to the
 //                   thread, which runs it when it drives no more: these callbacks may sleep, and
 //                   may themselves wait for grace periods
@@ -34,13 +36,16 @@
 //   to the collection that follows. Only a push on an empty list kicks: a list that is not empty
 //   has its kick, made or under way, from the push that found it empty.
 //   driver_ counts who came: coming is fetch_add, going is exchange, both acq_rel, so that a driver
-//   who goes either is seen to be gone, or sees that somebody came meanwhile and looks again.
+//   who goes either is seen to be gone, or sees that somebody came meanwhile and looks again (and
+//   sees that he has left his CPU).
 //
 // Host supplies (all static):
 //     u32 cpus()                 number of CPUs
 //     u32 cpu_id()               this CPU; stable from call() on
 //     u64 snapshot(u32 cpu)      read-modify-write, acq_rel; kIdle when the CPU is outside
 //     bool passed(u32 cpu, u64 snapshot)   acquire; the word differs from the snapshot
+//     bool enter(), void exit()  takes a CPU without waiting for one, and gives it up; exit() does
+//                                not look for kicks
 //     void quiescent()           this CPU passes (a change of its word, acq_rel)
 //     void wait(u32 spins)       one step of a wait; the CPU passes during it
 //     void kick()                some later quiescent point shall call advance(); acq_rel
@@ -63,6 +68,7 @@ public:
 
     void call(RcuHead* head, void (*callback)(RcuHead*));
     void call_process(RcuHead* head, void (*callback)(RcuHead*));
+    // From outside: the caller is on no CPU, or on none that a grace period can see.
     void advance();
     void synchronize();
     void barrier();
@@ -74,8 +80,6 @@ public:
 
 private:
     using Order = host::Order;
-
-    static constexpr u32 kRounds = 8;  // a callback that queues itself again does not hold us
 
     using List = host::Atomic<RcuHead*>;
     struct alignas(64) Incoming {
@@ -231,28 +235,36 @@ bool Domain<Host>::finish_batch(bool wait) {
     return true;
 }
 
+// Until nothing is left, or a CPU is in the way.
 template <class Host>
 void Domain<Host>::step() {
-    for (u32 round = 0; round < kRounds; ++round) {
+    for (;;) {
         if (!in_flight_) {
             Host::clear_pending();
             if (!collect()) return;
         }
         if (!finish_batch(false)) return;
     }
-    Host::kick();
 }
 
 template <class Host>
 void Domain<Host>::advance() {
-    Host::quiescent();
-    for (u32 round = 0; round < kRounds; ++round) {
+    for (;;) {
         if (driver_.fetch_add(1, Order::AcqRel) != 0) return;
-        step();
-        RcuHead* ready = take_ready();
+        RcuHead* ready = nullptr;
+        // No CPU to be had: those who have them all look for the kick when they leave.
+        if (Host::enter()) {
+            step();
+            ready = take_ready();
+            if (!ready) Host::exit();
+        }
         const bool alone = driver_.exchange(0, Order::AcqRel) == 1;
-        run_ready(ready);
-        if (alone && !ready) return;
+        if (ready) {
+            run_ready(ready);
+            Host::exit();
+        } else if (alone) {
+            return;
+        }
     }
 }
 

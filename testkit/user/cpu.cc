@@ -137,20 +137,16 @@ void wake_waiter() {
     syscall(SYS_futex, &slot_freed, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
 }
 
-// What attention asks for and a thread at a quiescent point, on a slot, can do.
-void attend() {
-    if (attention.load(Order::Relaxed) & kAttentionDeferred) user::run_deferred_releases();
-    if (attention.load(Order::Relaxed) & kAttentionRcu) user::advance_rcu();
-}
-
-// After the slot was given up.
+// After the slot was given up: what attention asks for. RCU comes last, for whoever holds a slot may
+// be in the way of a grace period and has to look again.
 NOINLINE void after_leave() {
-    const u32 wanted = attention.load(Order::Relaxed);
-    if (wanted >= kAttentionWaiter) wake_waiter();
-    // No free slot: whoever holds one looks after it when it leaves.
-    if (!(wanted % kAttentionWaiter) || !try_take_any(preferred_slot())) return;
-    attend();
-    give_up();
+    if (attention.load(Order::Relaxed) >= kAttentionWaiter) wake_waiter();
+    // Without a free slot: whoever holds one does it when it leaves.
+    if ((attention.load(Order::Relaxed) & kAttentionDeferred) && user::take_slot()) {
+        user::run_deferred_releases();
+        give_up();
+    }
+    if (attention.load(Order::Relaxed) & kAttentionRcu) user::advance_rcu();
 }
 
 }  // namespace
@@ -175,11 +171,10 @@ void yield_slow() {
     host::validator::expect_none_held("a yield point");
     if (thread_state.pins || thread_state.read_guards)
         host::panic("a yield point inside a Pin or an RCU read guard");
-    if (attention.load(Order::Relaxed) % kAttentionWaiter) attend();
-    if (attention.load(Order::Relaxed) < kAttentionWaiter) return;
+    const bool somebody_waits = attention.load(Order::Relaxed) >= kAttentionWaiter;
     give_up();
-    wake_waiter();
-    sched_yield();
+    after_leave();
+    if (somebody_waits) sched_yield();
     if (!try_take(preferred_slot()) && !try_take_any(preferred_slot())) take_waiting(kNoCpu);
 }
 
@@ -223,6 +218,14 @@ Outside::~Outside() {
     thread_state.entered = 1;
     interrupt_barrier();
     if (!try_take(cpu_)) take_waiting(cpu_);
+}
+
+bool take_slot() {
+    return try_take_any(preferred_slot());
+}
+
+void give_up_slot() {
+    give_up();
 }
 
 void forget_slots() {

@@ -58,24 +58,30 @@ bool near(const u8* base) {
     return from > -kReach && to < kReach;
 }
 
-// Tries places around our text, nearest first; any place at last.
+// Tries places around our text, nearest first; any place at last. In front of the arena is a page
+// that can be read: what precedes a function may be looked at (UBSan's check of indirect calls).
+u8* map_arena(uintptr_t hint) {
+    const int flags =
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (hint ? MAP_FIXED_NOREPLACE : 0);
+    void* wish = reinterpret_cast<void*>(hint ? hint - kPage : 0);
+    void* at = mmap(wish, kArena + kPage, PROT_NONE, flags, -1, 0);
+    if (at == MAP_FAILED) return nullptr;
+    u8* base = static_cast<u8*>(at) + kPage;
+    if ((!hint || (at == wish && near(base))) && mprotect(at, kPage, PROT_READ) == 0) return base;
+    munmap(at, kArena + kPage);
+    return nullptr;
+}
+
 u8* reserve_arena() {
     const auto text = reinterpret_cast<uintptr_t>(&fill_with_traps) & ~(kChunk - 1);
-    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     for (size_t step = kArena; step < static_cast<size_t>(kReach); step += size_t{64} << 20) {
         if (step > text) break;
         const uintptr_t hints[] = {text - step, text + step - kArena + kChunk * 32};
         for (uintptr_t hint : hints) {
-            void* at = mmap(reinterpret_cast<void*>(hint), kArena, PROT_NONE,
-                            flags | MAP_FIXED_NOREPLACE, -1, 0);
-            if (at == MAP_FAILED) continue;
-            if (at == reinterpret_cast<void*>(hint) && near(static_cast<u8*>(at)))
-                return static_cast<u8*>(at);
-            munmap(at, kArena);
+            if (u8* base = map_arena(hint)) return base;
         }
     }
-    void* at = mmap(nullptr, kArena, PROT_NONE, flags, -1, 0);
-    return at == MAP_FAILED ? nullptr : static_cast<u8*>(at);
+    return map_arena(0);
 }
 
 bool open_arena() {
@@ -189,7 +195,7 @@ size_t take(u32 size) {
 }  // namespace
 
 void forget_exec_memory() {
-    if (arena.base) munmap(arena.base, kArena);
+    if (arena.base) munmap(arena.base - kPage, kArena + kPage);
     arena.mutex.forget();
     arena.fd = -1;
     arena.base = nullptr;

@@ -32,7 +32,13 @@ void forget_exec_memory();
 void forget_descriptors();
 void forget_mappings();
 
+// ── cpu.cc ──
+// Takes a free slot, without waiting for one; gives it up, without looking at attention.
+bool take_slot();
+void give_up_slot();
+
 // ── rcu.cc ──
+// On no slot.
 void advance_rcu();
 
 // ── fd.cc ──

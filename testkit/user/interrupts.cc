@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Interrupts and NMIs as real-time signals, for tests.
 //
-// A request is a record that the signal carries to the handler. Requests come from a fixed pool, so
-// that neither side allocates; the pool is far larger than what a test keeps in flight. Its state
-// passes it from hand to hand: kFree -> kTaken by the sender (acquire) -> kSent (release, pairs with
-// the acquire in request_of()) -> kFree by the handler (release, pairs with the sender's acquire).
+// Each slot has two mailboxes, one for interrupts and one for NMIs: lists of requests. Who sends puts
+// a request in and signals the thread; the handler takes the list. A signal only says "look": it may
+// stand for several requests (ThreadSanitizer merges signals). Requests come from a fixed pool, so
+// that neither side allocates; the pool is far larger than what a test keeps in flight.
+//
+// Ordering: putting in (release) pairs with taking out (acquire); giving a request back to the pool
+// (release) with taking it from there (acquire).
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -19,45 +22,55 @@ namespace barebpf::backend {
 struct PendingInterrupt {
     user::InterruptHandler function;
     void* argument;
-    u32 cpu;
-    Atomic<u32> state;
+    s32 thread;  // whom it is meant for
+    Atomic<u32> used;
     PendingInterrupt* next;
 };
 
 namespace {
 
-enum State : u32 { kFree, kTaken, kSent };
+enum Kind : u32 { kIrq, kNmi, kKinds };
 
 constexpr u32 kRequests = 1024;
 PendingInterrupt requests[kRequests];
 Atomic<u32> next_request;
+Atomic<PendingInterrupt*> mailboxes[kKinds][kCpuSlots];
 Atomic<u32> handlers_installed;
 
-int irq_signal() {
-    return SIGRTMIN + 5;
-}
-int nmi_signal() {
-    return SIGRTMIN + 6;
+int signal_of(Kind kind) {
+    return SIGRTMIN + 5 + static_cast<int>(kind);
 }
 
 PendingInterrupt* take_request() {
     for (u32 tries = 0;; ++tries) {
         PendingInterrupt& request = requests[next_request.fetch_add(1, Order::Relaxed) % kRequests];
-        u32 free = kFree;
-        if (request.state.compare_exchange(free, kTaken, Order::Acquire, Order::Relaxed))
-            return &request;
+        if (!request.used.exchange(1, Order::Acquire)) return &request;
         if (tries % kRequests == kRequests - 1) sched_yield();
     }
 }
 
 void drop_request(PendingInterrupt* request) {
-    request->state.store(kFree, Order::Release);
+    request->used.store(0, Order::Release);
 }
 
-PendingInterrupt* request_of(siginfo_t* info) {
-    auto* request = static_cast<PendingInterrupt*>(info->si_value.sival_ptr);
-    if (request->state.load(Order::Acquire) != kSent) host::panic("a stray interrupt signal");
-    return request;
+void put_in(Atomic<PendingInterrupt*>& mailbox, PendingInterrupt* request) {
+    PendingInterrupt* first = mailbox.load(Order::Relaxed);
+    do {
+        request->next = first;
+    } while (!mailbox.compare_exchange(first, request, Order::Release, Order::Relaxed));
+}
+
+// Everything in the mailbox, oldest first.
+PendingInterrupt* take_out(Atomic<PendingInterrupt*>& mailbox) {
+    PendingInterrupt* request = mailbox.exchange(nullptr, Order::Acquire);
+    PendingInterrupt* oldest = nullptr;
+    while (request) {
+        PendingInterrupt* next = request->next;
+        request->next = oldest;
+        oldest = request;
+        request = next;
+    }
+    return oldest;
 }
 
 void run_irq(PendingInterrupt* request) {
@@ -68,67 +81,80 @@ void run_irq(PendingInterrupt* request) {
     drop_request(request);
 }
 
-// The other of the two is blocked meanwhile only for an NMI: an NMI interrupts an interrupt.
-void on_irq(int, siginfo_t* info, void*) {
-    const int saved_errno = errno;
-    PendingInterrupt* request = request_of(info);
-    if (thread_state.cpu != request->cpu) {
-        drop_request(request);
-    } else if (thread_state.irq_off) {
-        // Oldest first.
-        PendingInterrupt** tail = &thread_state.pending;
-        while (*tail) tail = &(*tail)->next;
-        *tail = request;
-    } else {
+void handle_irq(PendingInterrupt* request) {
+    if (!thread_state.irq_off) {
         run_irq(request);
+        return;
+    }
+    PendingInterrupt** tail = &thread_state.pending;
+    while (*tail) tail = &(*tail)->next;
+    request->next = nullptr;
+    *tail = request;
+}
+
+void handle_nmi(PendingInterrupt* request) {
+    ++thread_state.nmi;
+    request->function(request->argument);
+    --thread_state.nmi;
+    drop_request(request);
+}
+
+void on_signal(Kind kind, u32 cpu) {
+    const int saved_errno = errno;
+    PendingInterrupt* request = take_out(mailboxes[kind][cpu]);
+    while (request) {
+        PendingInterrupt* next = request->next;
+        if (thread_state.cpu != cpu || request->thread != thread_state.thread_id) {
+            drop_request(request);  // it was for who was here then
+        } else if (kind == kIrq) {
+            handle_irq(request);
+        } else {
+            handle_nmi(request);
+        }
+        request = next;
     }
     errno = saved_errno;
+}
+
+void on_irq(int, siginfo_t* info, void*) {
+    on_signal(kIrq, static_cast<u32>(info->si_value.sival_int));
 }
 
 void on_nmi(int, siginfo_t* info, void*) {
-    const int saved_errno = errno;
-    PendingInterrupt* request = request_of(info);
-    if (thread_state.cpu == request->cpu) {
-        ++thread_state.nmi;
-        request->function(request->argument);
-        --thread_state.nmi;
-    }
-    drop_request(request);
-    errno = saved_errno;
+    on_signal(kNmi, static_cast<u32>(info->si_value.sival_int));
 }
 
+// An NMI interrupts an interrupt, not the other way round.
 void install_handlers() {
     struct sigaction action {};
     action.sa_flags = SA_SIGINFO | SA_RESTART;
     sigemptyset(&action.sa_mask);
     action.sa_sigaction = on_irq;
-    sigaction(irq_signal(), &action, nullptr);
-    sigaddset(&action.sa_mask, irq_signal());
+    sigaction(signal_of(kIrq), &action, nullptr);
+    sigaddset(&action.sa_mask, signal_of(kIrq));
     action.sa_sigaction = on_nmi;
-    sigaction(nmi_signal(), &action, nullptr);
+    sigaction(signal_of(kNmi), &action, nullptr);
     handlers_installed.store(1, Order::Release);
 }
 
-bool send(int signal, u32 cpu, user::InterruptHandler function, void* argument) {
+bool send(Kind kind, u32 cpu, user::InterruptHandler function, void* argument) {
     if (!handlers_installed.load(Order::Acquire)) install_handlers();
+    if (cpu >= cpu_count) return false;
     CpuSlot& slot = cpu_slots[cpu];
-    if (cpu >= cpu_count || !(slot.word.load(Order::Acquire) & 1)) return false;
+    if (!(slot.word.load(Order::Acquire) & 1)) return false;
     PendingInterrupt* request = take_request();
     request->function = function;
     request->argument = argument;
-    request->cpu = cpu;
-    request->next = nullptr;
-    request->state.store(kSent, Order::Release);
+    request->thread = slot.thread_id.load(Order::Relaxed);
+    const s32 thread = request->thread;
+    put_in(mailboxes[kind][cpu], request);
     siginfo_t info{};
-    info.si_signo = signal;
+    info.si_signo = signal_of(kind);
     info.si_code = SI_QUEUE;
     info.si_pid = getpid();
     info.si_uid = getuid();
-    info.si_value.sival_ptr = request;
-    s32 thread = slot.thread_id.load(Order::Relaxed);
-    if (syscall(SYS_rt_tgsigqueueinfo, getpid(), thread, signal, &info) == 0) return true;
-    drop_request(request);
-    return false;
+    info.si_value.sival_int = static_cast<int>(cpu);
+    return syscall(SYS_rt_tgsigqueueinfo, getpid(), thread, info.si_signo, &info) == 0;
 }
 
 }  // namespace
@@ -140,6 +166,7 @@ void run_pending_interrupts() {
         interrupt_barrier();
         PendingInterrupt* request = thread_state.pending;
         thread_state.pending = nullptr;
+        interrupt_barrier();
         while (request) {
             PendingInterrupt* next = request->next;
             run_irq(request);
@@ -156,15 +183,18 @@ void run_pending_interrupts() {
 namespace barebpf::user {
 
 bool send_irq(u32 cpu, InterruptHandler function, void* argument) {
-    return backend::send(backend::irq_signal(), cpu, function, argument);
+    return backend::send(backend::kIrq, cpu, function, argument);
 }
 
 bool send_nmi(u32 cpu, InterruptHandler function, void* argument) {
-    return backend::send(backend::nmi_signal(), cpu, function, argument);
+    return backend::send(backend::kNmi, cpu, function, argument);
 }
 
 void forget_interrupts() {
-    for (auto& request : backend::requests) request.state.store(backend::kFree, Order::Relaxed);
+    for (auto& request : backend::requests) request.used.store(0, Order::Relaxed);
+    for (auto& kind : backend::mailboxes) {
+        for (auto& mailbox : kind) mailbox.store(nullptr, Order::Relaxed);
+    }
 }
 
 }  // namespace barebpf::user

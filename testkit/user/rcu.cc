@@ -38,6 +38,8 @@ struct SlotHost {
     static bool passed(u32 cpu, u64 snapshot) {
         return cpu_slots[cpu].word.load(Order::Acquire) != snapshot;
     }
+    static bool enter() { return user::take_slot(); }
+    static void exit() { user::give_up_slot(); }
     static void quiescent() {
         cpu_slots[thread_state.cpu].word.fetch_add(2, Order::AcqRel);
         thread_state.word += 2;
