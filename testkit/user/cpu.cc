@@ -175,7 +175,11 @@ void yield_slow() {
     give_up();
     after_leave();
     if (somebody_waits) sched_yield();
-    if (!try_take(preferred_slot()) && !try_take_any(preferred_slot())) take_waiting(kNoCpu);
+    if (thread_state.bound != kNoCpu) {
+        if (!try_take(thread_state.bound)) take_waiting(thread_state.bound);
+    } else if (!try_take_any(preferred_slot())) {
+        take_waiting(kNoCpu);
+    }
 }
 
 void outside_the_library() {
@@ -201,11 +205,13 @@ EntryOn::EntryOn(u32 cpu) {
     if (thread_state.entered) host::panic("EntryOn inside the library");
     if (cpu >= cpu_count) host::panic("EntryOn: no such CPU; see user::set_cpu_count()");
     thread_state.entered = 1;
+    thread_state.bound = cpu;
     interrupt_barrier();
     if (!try_take(cpu)) take_waiting(cpu);
 }
 
 EntryOn::~EntryOn() {
+    thread_state.bound = kNoCpu;
     leave();
 }
 

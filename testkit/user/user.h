@@ -16,7 +16,8 @@ namespace barebpf::user {
 // thread is inside.
 bool set_cpu_count(u32 count);
 
-// Enters on one given slot and waits for it if need be: what a test's "CPU n" is.
+// Enters on one given slot and waits for it if need be, after a yield point too: what a test's "CPU
+// n" is.
 class EntryOn {
 public:
     explicit EntryOn(u32 cpu);

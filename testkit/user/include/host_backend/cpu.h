@@ -29,8 +29,9 @@ struct PendingInterrupt;
 // What the library keeps for a thread. Signal handlers of the same thread read and write it, so
 // each step is one plain access, in program order (interrupt_barrier()).
 struct ThreadState {
-    u32 cpu = kNoCpu;  // the owned slot; kNoCpu before it is taken and once it is given up
-    u32 entered = 0;   // between the start of enter() and the end of leave()
+    u32 cpu = kNoCpu;    // the owned slot; kNoCpu before it is taken and once it is given up
+    u32 bound = kNoCpu;  // the only slot it wants (user::EntryOn)
+    u32 entered = 0;     // between the start of enter() and the end of leave()
     u32 irq_off = 0;
     u32 nmi = 0;            // depth of simulated NMIs
     u32 pins = 0;           // validator builds: Pin guards held
