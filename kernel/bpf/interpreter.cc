@@ -24,7 +24,7 @@ struct Run {
 
 struct Frame {
     u64 regs[MAX_BPF_REG];
-    alignas(16) u8 stack[kMaxStack];
+    alignas(16) u8 stack[kMaxStack + kFixupStack];
 };
 
 // -- arithmetic (4.1) --
@@ -326,7 +326,7 @@ u64 execute(const Prog* prog, const bpf_insn* insn, const u64* arguments, Run* r
     Frame frame;
     u64* regs = frame.regs;
     for (u32 i = BPF_REG_1; i <= BPF_REG_5; ++i) regs[i] = arguments[i];
-    regs[BPF_REG_10] = reinterpret_cast<u64>(frame.stack + kMaxStack);
+    regs[BPF_REG_10] = reinterpret_cast<u64>(frame.stack + sizeof frame.stack);
 
     for (;; ++insn) {
         switch (BPF_CLASS(insn->code)) {
@@ -342,6 +342,7 @@ u64 execute(const Prog* prog, const bpf_insn* insn, const u64* arguments, Run* r
                 break;
             }
             case BPF_ST:
+                if (UNLIKELY(insn->code == BPF_NOSPEC)) break;
                 store(insn->code, regs[insn->dst_reg] + s64{insn->off}, u64(s64{insn->imm}));
                 break;
             case BPF_STX:
