@@ -18,11 +18,29 @@ struct BtfFunction {
     bool returns_number;  // an integer of at most 8 bytes or an enum, behind typedefs
 };
 
+// A parameter, behind modifiers and typedefs.
+struct BtfArgument {
+    enum class Kind : u8 {
+        Number,   // an integer of at most 8 bytes or an enum
+        Pointer,  // name, size and kind_name are those of what it points to
+        Other,
+    };
+    Kind kind;
+    const char* name;       // "" without
+    const char* kind_name;  // "STRUCT"
+    u64 size;               // bytes; 0: it has none
+};
+
 struct VerifierBtf {
     Result<Btf*> (*get_by_fd)(int fd);  // counted; BadF, Inval
     void (*put)(Btf* btf);
     Result<BtfFunction> (*function)(const Btf* btf, u32 type_id);  // Inval: not a function
-    const char* (*string)(const Btf* btf, u32 offset);             // null: no such string
+    // How many parameters a prototype has; the first `room` of them are described.
+    Result<u32> (*arguments)(const Btf* btf, u32 proto_id, BtfArgument* out, u32 room);
+    const char* (*string)(const Btf* btf, u32 offset);  // null: no such string
 };
+
+// Over btf.h.
+extern const VerifierBtf kVerifierBtf;
 
 }  // namespace barebpf

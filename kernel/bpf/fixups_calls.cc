@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Calls and addresses: helper ids become functions, or instructions that save the call.
+#include "kernel/bpf/check_call.h"
+#include "kernel/bpf/decode.h"
+#include "kernel/bpf/fixups.h"
+
+namespace barebpf {
+
+using host::AllocContext;
+
+// -- the table of calls -------------------------------------------------------------------------
+
+u32* CallTable::slot_of(const void* address, u32 helper_id) {
+    const u64 mask = slots_.size() - 1;
+    const u64 hash = (reinterpret_cast<u64>(address) + helper_id) * 0x9e3779b97f4a7c15;
+    for (u64 i = hash >> 32;; ++i) {
+        u32& slot = slots_[i & mask];
+        if (!slot) return &slot;
+        const CallTarget& call = calls_[slot - 1];
+        if (call.address == address && call.helper_id == helper_id) return &slot;
+    }
+}
+
+Result<void> CallTable::grow() {
+    const size_t room = calls_.size() ? calls_.size() * 2 : 16;
+    host::Buffer<CallTarget> old = move(calls_);
+    if (!calls_.allocate(room, AllocContext::MaySleep, owner_)) return Errno::NoMem;
+    if (!slots_.allocate(room * 2, AllocContext::MaySleep, owner_)) return Errno::NoMem;
+    for (u32 i = 0; i < count_; ++i) {
+        calls_[i] = old[i];
+        *slot_of(old[i].address, old[i].helper_id) = i + 1;
+    }
+    return {};
+}
+
+Result<u32> CallTable::index_of(const void* address, u32 helper_id) {
+    if (count_ == calls_.size()) TRY(grow());
+    u32* slot = slot_of(address, helper_id);
+    if (!*slot) {
+        calls_[count_] = {address, helper_id};
+        *slot = ++count_;
+    }
+    return *slot - 1;
+}
+
+Result<host::Buffer<CallTarget>> CallTable::take() {
+    host::Buffer<CallTarget> exact;
+    if (!exact.allocate(count_, AllocContext::MaySleep, owner_)) return Errno::NoMem;
+    for (u32 i = 0; i < count_; ++i) exact[i] = calls_[i];
+    return Result<host::Buffer<CallTarget>>(move(exact));
+}
+
+// -- helpers ------------------------------------------------------------------------------------
+
+namespace {
+
+template <class Function>
+const void* address_of(Function* function) {
+    return reinterpret_cast<const void*>(function);
+}
+
+// What a map helper comes down to when the map is known; null: the helper itself.
+const void* map_operation(const Map* map, u32 helper) {
+    switch (helper) {
+        case BPF_FUNC_map_lookup_elem:
+            return address_of(map->ops->lookup);
+        case BPF_FUNC_map_update_elem:
+            return address_of(map->ops->update);
+        case BPF_FUNC_map_delete_elem:
+            return address_of(map->ops->erase);
+        case BPF_FUNC_map_push_elem:
+            return address_of(map->ops->push);
+        case BPF_FUNC_map_pop_elem:
+            return address_of(map->ops->pop);
+        case BPF_FUNC_map_peek_elem:
+            return address_of(map->ops->peek);
+        default:
+            return nullptr;
+    }
+}
+
+// The type's own instructions instead of a lookup; false: it has none.
+bool inline_lookup(Fixups& fix, const Map* map) {
+    constexpr u32 kCapacity = 16;
+    bpf_insn insns[kCapacity];
+    if (!map->ops->emit_lookup) return false;
+    const u32 count = map->ops->emit_lookup(map, insns, kCapacity);
+    if (count == 0 || count > kCapacity) return false;
+    for (u32 i = 0; i < count; ++i) fix.out.emit(insns[i]);
+    return true;
+}
+
+// A power of two minus one, at least value.
+constexpr u32 mask_over(u32 value) {
+    return value ? ~u32{0} >> __builtin_clz(value) : 0;
+}
+
+// Both engines compare the index with the number of entries. That is not enough where a mispredicting
+// CPU must not read beyond the array: the mask bounds the index on that path as well.
+void emit_tail_call(Fixups& fix, const InsnAux& aux) {
+    if (aux.map && !aux.map->bypass_spec_v1) {
+        const u32 entries = aux.map->max_entries;
+        fix.out.emit(make_insn(BPF_JMP32 | BPF_JGE | BPF_K, BPF_REG_3, 0, 2, s32(entries)));
+        const u32 mask = mask_over(entries - 1);
+        fix.out.emit(make_insn(BPF_ALU | BPF_AND | BPF_K, BPF_REG_3, 0, 0, s32(mask)));
+    }
+    fix.out.emit(make_insn(BPF_JMP | BPF_TAIL_CALL, 0, 0, 0, 0));
+}
+
+}  // namespace
+
+Result<void> fix_helper_call(Fixups& fix, u32 insn) {
+    VerifierEnv& env = fix.env;
+    const InsnAux& aux = env.aux[insn];
+    const u32 helper = u32(env.insns[insn].imm);
+    if (helper == BPF_FUNC_tail_call) {
+        emit_tail_call(fix, aux);
+        return {};
+    }
+    const HelperProto* proto = find_helper(env, helper);
+    if (!proto || !proto->function) {
+        env.log.print("unknown func ", helper_name(helper), '#', helper, '\n');
+        return Errno::Inval;
+    }
+    fix.changes_packet_data |= proto->changes_packet_data;
+
+    const void* address = nullptr;
+    if (aux.map && !aux.maps_differ) {
+        if (helper == BPF_FUNC_map_lookup_elem && inline_lookup(fix, aux.map)) return {};
+        address = map_operation(aux.map, helper);
+    }
+    if (!address) address = address_of(proto->function);
+    fix.out.emit(insn_call(TRY(fix.calls.index_of(address, helper))));
+    return {};
+}
+
+// -- 64-bit immediates ---------------------------------------------------------------------------
+
+Result<void> fix_ld_imm64(Fixups& fix, u32 insn) {
+    VerifierEnv& env = fix.env;
+    const InsnAux& aux = env.aux[insn];
+    const bpf_insn& low = env.insns[insn];
+    switch (low.src_reg) {
+        case 0:
+            fix.out.emit(low);
+            fix.out.emit(env.insns[insn + 1]);
+            return {};
+        case BPF_PSEUDO_MAP_FD:
+        case BPF_PSEUDO_MAP_IDX:
+            if (!aux.map) break;
+            fix.out.emit_wide(low.dst_reg, reinterpret_cast<u64>(aux.map));
+            return {};
+        case BPF_PSEUDO_MAP_VALUE:
+        case BPF_PSEUDO_MAP_IDX_VALUE:
+            if (!aux.map || !aux.map->ops->direct_value) break;
+            fix.out.emit_wide(low.dst_reg, TRY(aux.map->ops->direct_value(aux.map, aux.map_off)));
+            return {};
+        case BPF_PSEUDO_FUNC:
+            // The engine knows the address; the distance is kept up to date until then.
+            fix.out.emit_subprog(low, env.subprogs[aux.subprog].start);
+            fix.out.emit(make_insn(0, 0, 0, 0, 0));
+            return {};
+        default:
+            break;
+    }
+    env.log.print("unrecognized bpf_ld_imm64 insn\n");
+    return Errno::Inval;
+}
+
+}  // namespace barebpf
