@@ -236,5 +236,54 @@ TEST_P(HashTorture, NmisAreRefusedOrServedButNeverHarm) {
     expect_whole(kEntries, 200);
 }
 
+// An NMI in the middle of a lookup replaces what is looked for, and puts another key into the
+// element that it left: the moment that the bucket's version is for.
+struct Recycler {
+    Map* map;
+    Atomic<u32> count{};
+
+    static void run(void* argument) {
+        auto* self = static_cast<Recycler*>(argument);
+        const u32 turn = self->count.fetch_add(1, Order::Relaxed);
+        for (const u32 number : {0u, 1u}) {
+            const Key key = key_of(number);
+            const Value value = value_of(number, turn);
+            self->map->ops->update(self->map, &key, &value, BPF_EXIST);
+        }
+    }
+};
+
+TEST_P(HashTorture, ALookupIsNotMisledByARecycledElement) {
+    constexpr u32 kNmis = 3000;
+    make(4);
+    for (const u32 number : {0u, 1u}) ASSERT_EQ(update(number, 0), 0);
+    Recycler recycler{.map = map_};
+    Atomic<u32> target{~0u}, missed{}, wrong{};
+    test::run_on_cpus(2, [&](u32 number) {
+        if (number == 1) {
+            while (target.load(Order::Acquire) == ~0u) host::spin_hint();
+            while (recycler.count.load(Order::Relaxed) < kNmis) {
+                user::send_nmi(target.load(Order::Relaxed), Recycler::run, &recycler);
+            }
+            return;
+        }
+        target.store(host::cpu_id(), Order::Release);
+        while (recycler.count.load(Order::Relaxed) < kNmis) {
+            {
+                host::Cpu::Pin pin;
+                host::RcuReadGuard rcu;
+                for (u32 i = 0; i < 100; ++i) {
+                    if (!lookup(i % 2)) missed.fetch_add(1, Order::Relaxed);
+                    if (read(i % 2, &wrong)) missed.fetch_add(1, Order::Relaxed);
+                }
+            }
+            host::Cpu::yield_point();
+        }
+    });
+    EXPECT_EQ(missed.load(Order::Relaxed), 0u);
+    EXPECT_EQ(wrong.load(Order::Relaxed), 0u);
+    expect_whole(4, 2);
+}
+
 }  // namespace
 }  // namespace barebpf
