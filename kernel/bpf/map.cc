@@ -193,6 +193,8 @@ const MapOps* map_ops(u32 map_type) {
             return &kHashMapOps;
         case BPF_MAP_TYPE_ARRAY:
             return &kArrayMapOps;
+        case BPF_MAP_TYPE_PROG_ARRAY:
+            return &kProgArrayMapOps;
         default:
             return nullptr;
     }

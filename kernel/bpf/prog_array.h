@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // The memory of a program array, as the interpreter and compiled tail calls read it. The map type's
-// operations are elsewhere; this is only the layout and the one read.
+// operations are in prog_array.cc; this is only the layout and the one read.
 //
 //     +-- ProgArray (a Map) --+ slot 0 | slot 1 | ...   max_entries pointers, null while empty
+//
+// The first program that uses the array, or is put into it, decides which others may: a tail call
+// enters a program of the same type and engine as its caller.
 #pragma once
 
 #include "kernel/bpf/map.h"
@@ -12,9 +15,13 @@ namespace barebpf {
 
 struct Prog;
 
-struct ProgArray : Map {
+struct ProgArrayHead : Map {
+    host::Atomic<u64> owner{};  // 0: nobody yet; otherwise what prog_array.cc makes of a program
+};
+
+struct ProgArray : ProgArrayHead {
     // Where the slots begin, from the start of the map.
-    static constexpr u32 kSlotsOffset = (sizeof(Map) + 7) / 8 * 8;
+    static constexpr u32 kSlotsOffset = (sizeof(ProgArrayHead) + 7) / 8 * 8;
 
     host::Atomic<Prog*>* slots() {
         return reinterpret_cast<host::Atomic<Prog*>*>(reinterpret_cast<u8*>(this) + kSlotsOffset);
@@ -23,6 +30,9 @@ struct ProgArray : Map {
         return kSlotsOffset + size_t{max_entries} * sizeof(host::Atomic<Prog*>);
     }
 };
+
+// Whether the program may be in the array, or may use it; the first one always may. Context: any.
+bool prog_array_accepts(Map* map, const Prog* prog);
 
 // The program in a slot, or null. Context: any, inside an RCU read section.
 inline const Prog* prog_array_get(Map* map, u32 index) {
