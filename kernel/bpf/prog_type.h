@@ -26,7 +26,7 @@ enum class FieldKind : u8 {
 
 struct ContextField {
     u16 offset;         // in the UAPI structure
-    u16 size;           // there: 4 or 8; an array (cb[5]) is one row with its whole size
+    u16 size;           // there: 1, 4 or 8; an array (cb[5]) is one row with its whole size
     u16 struct_offset;  // in ours
     u8 struct_size;     // there: 1, 2, 4, 8, of one element
     FieldKind kind = FieldKind::Scalar;

@@ -46,6 +46,7 @@ enum class Errno : int {
     BadMsg = 74,
     MsgSize = 90,
     OpNotSupp = 95,
+    Already = 114,
     StaleHandle = 116,
     NotSupp = 524,  // in-kernel only by its number, yet bpf(2) does return it
 };

@@ -13,7 +13,9 @@
 
 namespace barebpf {
 
-inline constexpr u32 kXdpHeadroom = 256;  // XDP_PACKET_HEADROOM
+inline constexpr u32 kXdpHeadroom = 256;    // XDP_PACKET_HEADROOM
+inline constexpr u32 kXdpFrameHeader = 40;  // what a driver keeps at its start (struct xdp_frame)
+inline constexpr u32 kEthernetHeader = 14;  // ETH_HLEN
 
 // What bpf_redirect() and bpf_redirect_map() asked for; the host acts on it after the run.
 struct RedirectRequest {
@@ -43,6 +45,9 @@ inline constexpr u8 kChecksumNone = 0;
 inline constexpr u8 kChecksumUnnecessary = 1;
 inline constexpr u8 kChecksumComplete = 2;
 inline constexpr u8 kChecksumPartial = 3;
+
+inline constexpr u8 kGsoTcp = 1;
+inline constexpr u8 kGsoUdp = 2;
 
 // What __sk_buff shows, in host byte order unless the UAPI says otherwise. The fields are as wide as what
 // Linux keeps behind them: a program that writes 0x12345 to tc_classid reads 0x2345.
@@ -91,7 +96,8 @@ struct SkBuff {
     u8 hash_valid;
     u8 csum_level;
     u8 ip_summed;
-    u8 is_gso;
+    u8 gso_type;       // of a packet that stands for several (gso_size != 0): kGsoTcp, kGsoUdp, 0
+    u8 encapsulation;  // bpf_skb_adjust_room() put an outer header before it
     // Asks the packet's owner for room: at least head bytes before data and tail bytes after data_end.
     // It may move the packet, and then puts right the pointers and the offsets above. False: no room.
     // Null: what hard_start and hard_end give is all there is. Context: the program's.

@@ -23,7 +23,6 @@ Result<void> skb_test_run(Prog* prog, const bpf_attr& attr, host::UserAddress ua
 
 inline constexpr u32 kTestPage = 4096;      // a frame and its surroundings fit in it
 inline constexpr u32 kTestTailroom = 320;   // what Linux keeps behind a packet (skb_shared_info)
-inline constexpr u32 kEthernetHeader = 14;  // ETH_HLEN: the shortest packet
 inline constexpr u32 kLoopbackIfindex = 1;  // the one interface that the model has
 
 struct TestResult {
