@@ -39,6 +39,10 @@ void shutdown();
 // is what Linux returns: a descriptor, an id, 0, or -errno. EBUSY when the call interrupted the library.
 s64 bpf_syscall(u32 command, u64 attr, u32 size);
 
+// Whether programs loaded from now on are compiled (the default, where there is a compiler) or interpreted:
+// what net.core.bpf_jit_enable is to Linux.
+void enable_jit(bool on);
+
 // Counted references; put_prog() gives one back.
 Result<Prog*> prog_from_fd(int fd);
 void put_prog(Prog* prog);

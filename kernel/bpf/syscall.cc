@@ -2,7 +2,9 @@
 // bpf(2): attr in, the table of commands, and what commands of every kind need.
 #include "kernel/bpf/syscall.h"
 
+#include "kernel/bpf/btf.h"
 #include "kernel/bpf/map.h"
+#include "kernel/bpf/prog_internal.h"
 #include "kernel/host/cred.h"
 
 namespace barebpf {
@@ -29,13 +31,25 @@ bool zero_from(const bpf_attr& attr, u32 begin) {
     return true;
 }
 
+// Result is not copied: its value is what the caller of bpf(2) gets.
+template <class Object>
+Result<s64> info_of(Object* object, Result<s64> (*info)(Object*, const bpf_attr&, UserAddress),
+                    void (*put)(Object*), const bpf_attr& attr, UserAddress uattr) {
+    Result<s64> result = info(object, attr, uattr);
+    put(object);
+    return result;
+}
+
 Result<s64> obj_get_info(const bpf_attr& attr, UserAddress uattr) {
-    auto map = map_get_by_fd(static_cast<int>(attr.info.bpf_fd));
-    if (!map) return map.error() == Errno::BadF ? kBadFd : map.error();
-    const Result<s64> result = map_info(map.value().map, attr, uattr);
-    map_put(map.value().map);
-    if (!result) return result.error();
-    return result.value();
+    const int fd = static_cast<int>(attr.info.bpf_fd);
+    auto map = map_get_by_fd(fd);
+    if (map) return info_of(map.value().map, map_info, map_put, attr, uattr);
+    if (map.error() == Errno::BadF) return kBadFd;
+    auto prog = prog_get_by_fd(fd);
+    if (prog) return info_of(prog.value(), prog_info, prog_put, attr, uattr);
+    auto btf = btf_get_by_fd(fd);
+    if (btf) return info_of(btf.value(), btf_info, btf_put, attr, uattr);
+    return Errno::Inval;
 }
 
 struct Command {
@@ -61,6 +75,14 @@ constexpr Command kCommands[] = {
             __builtin_offsetof(bpf_attr, info.info) + sizeof(u64)},
     BAREBPF_COMMAND(BPF_MAP_LOOKUP_AND_DELETE_ELEM, map_lookup_and_delete_elem, flags),
     BAREBPF_COMMAND(BPF_MAP_FREEZE, map_freeze, map_fd),
+    BAREBPF_COMMAND(BPF_PROG_LOAD, prog_load, core_relo_rec_size),
+    Command{BPF_PROG_TEST_RUN, prog_test_run,
+            __builtin_offsetof(bpf_attr, test.batch_size) + sizeof(u32)},
+    BAREBPF_COMMAND(BPF_PROG_GET_NEXT_ID, prog_get_next_id, next_id),
+    BAREBPF_COMMAND(BPF_PROG_GET_FD_BY_ID, prog_get_fd_by_id, prog_id),
+    BAREBPF_COMMAND(BPF_BTF_LOAD, btf_load, btf_log_level),
+    BAREBPF_COMMAND(BPF_BTF_GET_NEXT_ID, btf_get_next_id, next_id),
+    BAREBPF_COMMAND(BPF_BTF_GET_FD_BY_ID, btf_get_fd_by_id, btf_id),
 };
 
 #undef BAREBPF_COMMAND

@@ -79,6 +79,7 @@ concept IsFd = requires(FileObject* object, FileMode mode, int fd, FileRef* ref)
     { F::install(object, mode) } -> SameAs<int>;  // the descriptor, or -EMFILE, -ENFILE, -ENOMEM
     // Calls pin(object) while the descriptor cannot go away; false: not one of ours.
     { F::get(fd, ref, static_cast<void (*)(FileObject*)>(nullptr)) } -> SameAs<bool>;
+    F::close_all();  // every descriptor of ours, when a world ends; may sleep
 };
 static_assert(IsFd<backend::Fd>);
 

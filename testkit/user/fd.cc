@@ -313,4 +313,15 @@ bool Fd::get(int fd, host::FileRef* ref, void (*pin)(host::FileObject*)) {
     return true;
 }
 
+void Fd::close_all() {
+    for (u32 chunk = 0; chunk < user::kChunks; ++chunk) {
+        // Pairs with the release in make_entry().
+        user::Entry* entries = user::chunks[chunk].load(Order::Acquire);
+        for (u32 i = 0; entries && i < user::kChunkEntries; ++i) {
+            if (!entries[i].load(Order::Relaxed)) continue;
+            user::close_fd(static_cast<int>(chunk * user::kChunkEntries + i));
+        }
+    }
+}
+
 }  // namespace barebpf::backend

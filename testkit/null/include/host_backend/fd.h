@@ -13,6 +13,7 @@ struct FileRef;
 extern "C" {
 int host_fd_install(barebpf::host::FileObject* object, barebpf::host::FileMode mode);
 bool host_fd_get(int fd, barebpf::host::FileRef* ref, void (*pin)(barebpf::host::FileObject*));
+void host_fd_close_all();
 }
 
 namespace barebpf::backend {
@@ -24,6 +25,7 @@ struct Fd {
     static bool get(int fd, host::FileRef* ref, void (*pin)(host::FileObject*)) {
         return host_fd_get(fd, ref, pin);
     }
+    static void close_all() { host_fd_close_all(); }
 };
 
 }  // namespace barebpf::backend

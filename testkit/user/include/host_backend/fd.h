@@ -16,6 +16,7 @@ namespace barebpf::backend {
 struct Fd {
     static int install(host::FileObject* object, host::FileMode mode);
     static bool get(int fd, host::FileRef* ref, void (*pin)(host::FileObject*));
+    static void close_all();
 };
 
 }  // namespace barebpf::backend

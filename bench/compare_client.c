@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The libbpf client that bench/compare runs twice: against the running kernel and, with libbarebpf.so
+ * preloaded, against barebpf. It knows nothing of either.
+ *
+ *     compare_client ALU_ROWS.o MAP_ROWS.o
+ *
+ * It then takes one line at a time from standard input and answers with one line:
+ *
+ *     ROW ENTRIES    ->    NANOSECONDS-PER-OPERATION CHECK
+ *
+ * ENTRIES is the size of the hash map for rows that use it, else 0. CHECK is what the row computed. An
+ * answer that starts with "error" tells what failed. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { kOperations = 1024, kFew = 64, kFrames = 16, kFrameSize = 64, kTargetNs = 20 * 1000 * 1000 };
+
+struct key16 {
+    unsigned long long number, inverse;
+};
+
+/* A loaded object; one for each size of the hash map. */
+struct world {
+    unsigned long long entries;
+    struct bpf_object* object;
+    struct world* next;
+};
+
+static const char *alu_path, *map_path;
+static struct world* worlds;
+static unsigned char packet[kFrames * kFrameSize];
+
+static double now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1e9 + t.tv_nsec;
+}
+
+/* Sixteen frames: TCP and UDP to several ports, other protocols, ARP, a bad header. */
+static void make_packet(void) {
+    for (int i = 0; i < kFrames; ++i) {
+        unsigned char* f = packet + i * kFrameSize;
+        memset(f, i * 17, kFrameSize);
+        f[12] = 8, f[13] = i == 3 ? 6 : 0;
+        f[14] = i == 9 ? 0x43 : i == 5 ? 0x46 : 0x45;
+        f[23] = i % 3 == 0 ? 6 : i % 3 == 1 ? 17 : 1;
+        f[36] = 0, f[37] = i & 4 ? 53 : 80;
+    }
+}
+
+static int fill_hash(struct bpf_object* object, unsigned long long entries) {
+    int fd = bpf_map__fd(bpf_object__find_map_by_name(object, "hash"));
+    for (unsigned long long n = 0; n < entries; ++n) {
+        struct key16 key = {n, ~n};
+        if (bpf_map_update_elem(fd, &key, &n, BPF_ANY)) return -1;
+    }
+    fd = bpf_map__fd(bpf_object__find_map_by_name(object, "array"));
+    for (unsigned n = 0; n < 1024; ++n) {
+        unsigned long long value = n * 3;
+        if (bpf_map_update_elem(fd, &n, &value, BPF_ANY)) return -1;
+    }
+    return 0;
+}
+
+static struct world* load(const char* path, unsigned long long entries) {
+    struct world* w = calloc(1, sizeof *w);
+    w->entries = entries;
+    w->object = bpf_object__open_file(path, NULL);
+    if (!w->object) return NULL;
+    if (entries) {
+        size_t size;
+        struct bpf_map* rodata = bpf_object__find_map_by_name(w->object, ".rodata");
+        bpf_map__set_max_entries(bpf_object__find_map_by_name(w->object, "hash"), entries);
+        unsigned long long* config = (unsigned long long*)bpf_map__initial_value(rodata, &size);
+        *config = entries;
+    }
+    if (bpf_object__load(w->object) || (entries && fill_hash(w->object, entries))) return NULL;
+    w->next = worlds;
+    return worlds = w;
+}
+
+static struct world* find_world(unsigned long long entries) {
+    for (struct world* w = worlds; w; w = w->next)
+        if (w->entries == entries) return w;
+    return load(entries ? map_path : alu_path, entries);
+}
+
+static int run_once(int fd, int repeat, unsigned* result, unsigned* ns) {
+    LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = packet, .data_size_in = sizeof packet,
+                .repeat = repeat);
+    if (bpf_prog_test_run_opts(fd, &opts)) return -1;
+    *result = opts.retval;
+    *ns = opts.duration;
+    return 0;
+}
+
+/* As in programs/rows.h. */
+static int operations_of(const char* row) {
+    static const char* const few[] = {"jhash_64",    "siphash_64",   "fnv_64",
+                                      "crc_bitwise", "crc_table_64", "branchy"};
+    for (size_t i = 0; i < sizeof few / sizeof few[0]; ++i)
+        if (!strcmp(row, few[i])) return kFew;
+    return strcmp(row, "empty") ? kOperations : 1;
+}
+
+/* Repeats grow until a round lasts about kTargetNs: short against a scheduler's slice. */
+static void program_row(const char* row, struct world* w) {
+    struct bpf_program* prog = bpf_object__find_program_by_name(w->object, row);
+    unsigned result, ns, check;
+    if (!prog || run_once(bpf_program__fd(prog), 1, &check, &ns)) {
+        printf("error %s: %s\n", row, prog ? strerror(errno) : "no such row");
+        return;
+    }
+    const int operations = operations_of(row);
+    int repeat = operations == 1 ? 1000000 : ns ? kTargetNs / ns : 1000;
+    if (repeat < 1) repeat = 1;
+    const double start = now_ns();
+    if (run_once(bpf_program__fd(prog), repeat, &result, &ns)) {
+        printf("error %s: %s\n", row, strerror(errno));
+        return;
+    }
+    printf("%.4f %u\n", (now_ns() - start) / repeat / operations, check);
+}
+
+static void syscall_row(const char* row, struct world* w) {
+    enum { kCalls = 20000 };
+    int fd = bpf_map__fd(bpf_object__find_map_by_name(w->object, "hash"));
+    const int update = !strcmp(row, "bpf_update");
+    unsigned long long sum = 0, value = 0;
+    const double start = now_ns();
+    for (unsigned long long i = 0; i < kCalls; ++i) {
+        const unsigned long long n = i * 7919 & (w->entries - 1);
+        struct key16 key = {n, ~n};
+        value = n;
+        if (update ? bpf_map_update_elem(fd, &key, &value, BPF_ANY)
+                   : bpf_map_lookup_elem(fd, &key, &value)) {
+            printf("error %s: %s\n", row, strerror(errno));
+            return;
+        }
+        sum += value;
+    }
+    printf("%.4f %llu\n", (now_ns() - start) / kCalls, sum);
+}
+
+/* What the map says it occupies, by its fdinfo, per element. */
+static void memory_row(struct world* w) {
+    char path[64], line[256];
+    unsigned long long bytes = 0;
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d",
+             bpf_map__fd(bpf_object__find_map_by_name(w->object, "hash")));
+    FILE* file = fopen(path, "r");
+    while (file && fgets(line, sizeof line, file)) sscanf(line, "memlock: %llu", &bytes);
+    if (file) fclose(file);
+    printf("%.4f 0\n", (double)bytes / w->entries);
+}
+
+int main(int argc, char** argv) {
+    if (argc != 3) return fprintf(stderr, "usage: compare_client ALU_ROWS.o MAP_ROWS.o\n"), 2;
+    alu_path = argv[1], map_path = argv[2];
+    make_packet();
+    libbpf_set_print(NULL); /* the answer says what failed */
+    libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+    char row[64];
+    unsigned long long entries;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    while (scanf("%63s %llu", row, &entries) == 2) {
+        struct world* w = find_world(entries);
+        if (!w) {
+            printf("error %s: cannot load: %s\n", row, strerror(errno));
+        } else if (!strncmp(row, "bpf_", 4)) {
+            syscall_row(row, w);
+        } else if (!strcmp(row, "memory")) {
+            memory_row(w);
+        } else {
+            program_row(row, w);
+        }
+    }
+    return 0;
+}
