@@ -111,6 +111,29 @@ TEST(BpfJit, RefusesACallOfNoHelper) {
     EXPECT_EQ(program.prog()->run, nullptr);
 }
 
+TEST(BpfJit, RefusesWhatNoProgramHas) {
+    const Insns bad[] = {
+        {insn(BPF_ALU64 | BPF_MOV | BPF_X, 0, 11, 0, 0), exit_insn()},  // no such register
+        {insn(BPF_ALU64 | BPF_NEG, 15, 0, 0, 0), exit_insn()},          // nor this one
+        {insn(BPF_JMP | BPF_JA, 0, 0, 7, 0), exit_insn()},              // jump out
+        {insn(BPF_JMP | BPF_JA, 0, 0, -3, 0), exit_insn()},             // likewise, in front
+        {insn(BPF_LD | BPF_IMM | BPF_DW, 0, 0, 0, 1)},                  // half of an instruction
+        {insn(BPF_JMP | BPF_JCOND, 0, 0, 0, 0), exit_insn()},           // the fix-ups' business
+        {insn(BPF_LD | BPF_ABS | BPF_W, 0, 0, 0, 0), exit_insn()},      // likewise
+        {insn(BPF_STX | BPF_ATOMIC | BPF_DW, 1, 2, 0, 0x77), exit_insn()},  // no such operation
+        {insn(BPF_STX | BPF_ATOMIC | BPF_B, 1, 2, 0, BPF_ADD), exit_insn()},
+    };
+    for (const Insns& insns : bad) {
+        TestProgram program(insns);
+        EXPECT_FALSE(program.compile()) << static_cast<u32>(insns[0].code);
+        EXPECT_EQ(program.prog()->jit.code.exec, nullptr);
+        EXPECT_FALSE(program.prog()->jited);
+    }
+    TestProgram program({insn(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, 0), exit_insn()});
+    program.prog()->subprogs[1].start = 0;  // the table does not know the target
+    EXPECT_FALSE(program.compile());
+}
+
 // A program may not change its caller's registers, whatever it does with its own.
 TEST(BpfJit, KeepsTheCallersRegisters) {
     Insns insns;
