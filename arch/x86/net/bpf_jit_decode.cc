@@ -200,12 +200,26 @@ static void find_leaders(Unit& unit) {
         if (subprog.start < unit.count) unit.ops[subprog.start].leader = true;
 }
 
+static bool is_subprog_start(const Unit& unit, u32 insn) {
+    for (const SubprogInfo& subprog : unit.prog->subprogs)
+        if (subprog.start == insn) return true;
+    return false;
+}
+
+// What the checks before us guarantee, and what the passes index tables by.
+static bool is_sane(const Unit& unit, const bpf_insn& insn, const Op& op) {
+    if (insn.dst_reg >= kRegs || insn.src_reg >= kRegs) return false;
+    if (has_target(op) && op.target >= unit.count) return false;
+    bool names_subprog = op.kind == Kind::CallSubprog || op.kind == Kind::FuncAddress;
+    return !names_subprog || is_subprog_start(unit, op.target);
+}
+
 Result<void> decode(Unit& unit) {
     const bpf_insn* insns = unit.prog->insns.data();
     for (u32 i = 0; i < unit.count; i++) {
         Op& op = unit.ops[i];
         if (!decode_one(insns + i, i, unit.count - i, op)) return Errno::NotSupp;
-        if (has_target(op) && op.target >= unit.count) return Errno::Inval;
+        if (!is_sane(unit, insns[i], op)) return Errno::Inval;
         if (BPF_CLASS(insns[i].code) == BPF_LD) i++;
     }
     find_leaders(unit);

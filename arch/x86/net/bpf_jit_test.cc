@@ -6,6 +6,7 @@
 #include "testkit/data/data_file.h"
 #include "testkit/data/isa_cases.h"
 #include "testkit/test.h"
+#include "testkit/user/user.h"
 
 namespace barebpf::x86::test {
 namespace {
@@ -109,6 +110,54 @@ TEST(BpfJit, RefusesACallOfNoHelper) {
     EXPECT_FALSE(program.compile());
     EXPECT_EQ(program.prog()->jit.code.exec, nullptr);
     EXPECT_EQ(program.prog()->run, nullptr);
+}
+
+TEST(BpfJit, RefusesWhatNoProgramHas) {
+    const Insns bad[] = {
+        {insn(BPF_ALU64 | BPF_MOV | BPF_X, 0, 11, 0, 0), exit_insn()},  // no such register
+        {insn(BPF_ALU64 | BPF_NEG, 15, 0, 0, 0), exit_insn()},          // nor this one
+        {insn(BPF_JMP | BPF_JA, 0, 0, 7, 0), exit_insn()},              // jump out
+        {insn(BPF_JMP | BPF_JA, 0, 0, -3, 0), exit_insn()},             // likewise, in front
+        {insn(BPF_LD | BPF_IMM | BPF_DW, 0, 0, 0, 1)},                  // half of an instruction
+        {insn(BPF_JMP | BPF_JCOND, 0, 0, 0, 0), exit_insn()},           // the fix-ups' business
+        {insn(BPF_LD | BPF_ABS | BPF_W, 0, 0, 0, 0), exit_insn()},      // likewise
+        {insn(BPF_STX | BPF_ATOMIC | BPF_DW, 1, 2, 0, 0x77), exit_insn()},  // no such operation
+        {insn(BPF_STX | BPF_ATOMIC | BPF_B, 1, 2, 0, BPF_ADD), exit_insn()},
+    };
+    for (const Insns& insns : bad) {
+        TestProgram program(insns);
+        EXPECT_FALSE(program.compile()) << static_cast<u32>(insns[0].code);
+        EXPECT_EQ(program.prog()->jit.code.exec, nullptr);
+        EXPECT_FALSE(program.prog()->jited);
+    }
+    TestProgram program({insn(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, 0), exit_insn()});
+    program.prog()->subprogs[1].start = 0;  // the table does not know the target
+    EXPECT_FALSE(program.compile());
+}
+
+// Each allocation fails in turn: an error, nothing left behind, and the next attempt works.
+TEST(BpfJit, FailedAllocationsLeaveNothing) {
+    TestProgram program({mov_imm(0, 5), insn(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 1, 0), mov_imm(0, 6),
+                         call_helper(0), exit_insn()},
+                        {reinterpret_cast<const void*>(&sum_helper)});
+    user::LiveMemory before = user::live_memory();
+    u64 charged = program.prog()->memory.bytes();
+    u32 failures = 0;
+    for (;; failures++) {
+        user::fail_allocation_after(failures);
+        bool compiled = program.compile();
+        if (!user::stop_failing_allocations()) {
+            EXPECT_TRUE(compiled);
+            break;
+        }
+        ASSERT_FALSE(compiled);
+        EXPECT_EQ(program.error(), Errno::NoMem);
+        EXPECT_EQ(user::live_memory().bytes, before.bytes);
+        EXPECT_EQ(user::live_memory().blocks, before.blocks);
+        EXPECT_EQ(program.prog()->memory.bytes(), charged);
+        EXPECT_EQ(program.prog()->run, nullptr);
+    }
+    EXPECT_GE(failures, 5u);
 }
 
 // A program may not change its caller's registers, whatever it does with its own.
