@@ -9,6 +9,8 @@
 #include "kernel/bpf/syscall.h"
 #include "kernel/bpf/unverified.h"
 #include "kernel/host/contract.h"
+#include "kernel/net/flow_hash.h"
+#include "kernel/net/helpers.h"
 #include "kernel/net/packet.h"
 
 namespace barebpf {
@@ -28,9 +30,13 @@ struct RunGuard {
     host::RcuReadGuard rcu;
 };
 
-u64 run_inside(const Prog* prog, const void* ctx) {
-    RunGuard guard;
-    return prog_run(prog, ctx);
+// The verdict. A redirect that the program asked for stands with this CPU until it is taken, hence inside
+// the guard that the run was in.
+template <class Context>
+u32 run_pinned(const Prog* prog, Context* context) {
+    const u32 verdict = u32(prog_run(prog, context));
+    context->redirect = take_redirect();
+    return verdict;
 }
 
 RcuPointer<Prog>* hook_pointer(void** slot) {
@@ -38,10 +44,11 @@ RcuPointer<Prog>* hook_pointer(void** slot) {
     return reinterpret_cast<RcuPointer<Prog>*>(slot);
 }
 
-u32 run_hook(void** slot, const void* ctx, u32 fallback) {
+template <class Context>
+u32 run_hook(void** slot, Context* context, u32 fallback) {
     RunGuard guard;
     const Prog* prog = hook_pointer(slot)->dereference();
-    return prog ? u32(prog_run(prog, ctx)) : fallback;
+    return prog ? run_pinned(prog, context) : fallback;
 }
 
 }  // namespace
@@ -50,6 +57,7 @@ Result<void> init() {
     host::Cpu::Entry entry;
     if (world_exists.exchange(1, Order::AcqRel)) return Errno::Busy;
     seed_prandom();
+    seed_flow_hash();
     return {};
 }
 
@@ -83,11 +91,13 @@ void put_prog(Prog* prog) {
 }
 
 u32 run_xdp(Prog* prog, XdpBuff* frame) {
-    return u32(run_inside(prog, frame));
+    RunGuard guard;
+    return run_pinned(prog, frame);
 }
 
 u32 run_skb(Prog* prog, SkBuff* skb) {
-    return u32(run_inside(prog, skb));
+    RunGuard guard;
+    return run_pinned(prog, skb);
 }
 
 void Hook::attach(Prog* prog) {
