@@ -33,8 +33,9 @@ void run_case(const testdata::DataFile& file, const IsaCase& test) {
     alignas(16) u8 memory[testdata::kIsaMaxMemory];
     if (test.memory.size != 0) memcpy(memory, test.memory.data, test.memory.size);
     EXPECT_EQ(program.run(memory, test.memory.size), test.result) << where;
-    if (test.memory.size != 0)
+    if (test.memory.size != 0) {
         EXPECT_EQ(memcmp(memory, test.memory_after.data, test.memory.size), 0) << where;
+    }
 }
 
 TEST(BpfJit, ConformanceCases) {
