@@ -46,7 +46,7 @@ namespace {
 
 // After `pointer <= end` (or `<`, then one byte more is there).
 void prove_range(VerifierState& state, const RegState& pointer, bool strictly_before) {
-    if (pointer.off < 0 || (pointer.off == 0 && !strictly_before)) return;
+    if (pointer.off <= 0) return;
     if (pointer.scalar.umax > kMaxPacketOff ||
         pointer.scalar.umax + static_cast<u32>(pointer.off) > kMaxPacketOff)
         return;

@@ -118,9 +118,7 @@ Result<void> write_anywhere(VerifierEnv& env, FuncState& frame, const Span& span
         zero = env.insns[env.insn].imm == 0;
     } else if (value_reg >= 0) {
         const RegState& reg = env.reg(static_cast<u32>(value_reg));
-        if (reg.is_pointer())
-            return refuse(env, Errno::Acces, "invalid variable-offset store of a pointer");
-        zero = reg.is_const() && reg.scalar.value() == 0;
+        zero = reg.is_scalar() && reg.is_const() && reg.scalar.value() == 0;
     }
     bool relied_on_zero = false;
     for (s32 off = span.low; off < span.high; ++off) {

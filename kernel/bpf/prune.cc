@@ -302,6 +302,24 @@ Result<void> add_checkpoint(VerifierEnv& env) {
 
 constexpr u32 kLongHistory = 40;
 
+void widen_reg(const RegState& before, RegState& now) {
+    if (!now.is_scalar() || !before.is_scalar() || before.precise) return;
+    if (!(now.scalar == before.scalar)) mark_reg_unknown(now);
+}
+
+// Numbers that change from round to round and that nothing relied on become unknown, so that the
+// rounds become alike.
+void widen(const VerifierState& before, VerifierState& now) {
+    for (u32 f = 0; f <= now.current; ++f) {
+        const FuncState& a = *before.frames[f];
+        FuncState& b = *now.frames[f];
+        for (u32 r = 0; r < kFrameReg; ++r) widen_reg(a.regs[r], b.regs[r]);
+        for (u32 s = 0; s < a.slot_count && s < b.slot_count; ++s)
+            if (a.slots[s].is_full_spill() && b.slots[s].is_full_spill())
+                widen_reg(a.slots[s].reg, b.slots[s].reg);
+    }
+}
+
 }  // namespace
 
 Result<bool> is_state_visited(VerifierEnv& env) {
@@ -345,31 +363,12 @@ Result<void> check_may_goto(VerifierEnv& env, const bpf_insn& insn, u32* next) {
     // The budget may be used up or not. The way that goes on is the queued one: it comes back here.
     VerifierState* on = TRY(push_branch(env, env.insn + 1, env.insn, false));
     ++on->may_goto_depth;
-    // Numbers that change from round to round and that nothing relied on become unknown, so that the
-    // rounds become alike.
-    for (VerifierState* up = env.state->parent; up; up = up->parent) {
-        if (up->insn != env.insn || up->current != on->current) continue;
-        for (u32 f = 0; f <= on->current; ++f) {
-            for (u32 r = 0; r < kFrameReg; ++r) {
-                RegState& reg = on->frames[f]->regs[r];
-                const RegState& before = up->frames[f]->regs[r];
-                if (!reg.is_scalar() || !before.is_scalar() || before.precise) continue;
-                if (!(reg.scalar == before.scalar)) mark_reg_unknown(reg);
-            }
-            const u32 slots = on->frames[f]->slot_count < up->frames[f]->slot_count
-                                  ? on->frames[f]->slot_count
-                                  : up->frames[f]->slot_count;
-            for (u32 s = 0; s < slots; ++s) {
-                StackSlot& slot = on->frames[f]->slots[s];
-                const StackSlot& before = up->frames[f]->slots[s];
-                if (!slot.is_full_spill() || !before.is_full_spill()) continue;
-                if (!slot.reg.is_scalar() || !before.reg.is_scalar() || before.reg.precise)
-                    continue;
-                if (!(slot.reg.scalar == before.reg.scalar)) mark_reg_unknown(slot.reg);
-            }
-        }
-        break;
-    }
+    VerifierState* before = env.state->parent;
+    const bool made_now = env.count.last_insns == env.count.insns_processed;
+    if (before && made_now) before = before->parent;
+    while (before && (before->insn != env.insn || before->current != on->current))
+        before = before->parent;
+    if (before) widen(*before, *on);
     *next = static_cast<u32>(s64{env.insn} + 1 + insn.off);
     return {};
 }
