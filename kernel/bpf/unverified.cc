@@ -1,12 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "kernel/bpf/unverified.h"
 
+#include "kernel/bpf/decode.h"
 #include "kernel/bpf/fixups.h"
 
 namespace barebpf {
 namespace {
 
 using host::AllocContext;
+
+// Nothing may go to the second half of a 64-bit immediate.
+Result<void> check_targets(VerifierEnv& env) {
+    for (u32 i = 0; i < env.insn_count; ++i) {
+        const bpf_insn& insn = env.insns[i];
+        if (is_goto(insn) || is_branch(insn)) env.aux[u32(jump_target(insn, i))].is_target = true;
+    }
+    for (u32 i = 0; i < env.subprog_count; ++i) env.aux[env.subprogs[i].start].is_target = true;
+    for (u32 i = 0; i < env.insn_count; ++i) {
+        if (!is_ld_imm64(env.insns[i])) continue;
+        if (env.aux[++i].is_target) {
+            env.log.print("jump into the middle of ldimm64 insn ", i - 1, '\n');
+            return Errno::Inval;
+        }
+    }
+    return {};
+}
 
 Result<void> prepare(VerifierEnv& env) {
     Prog* prog = env.prog;
@@ -18,6 +36,7 @@ Result<void> prepare(VerifierEnv& env) {
         return Errno::NoMem;
     TRY(find_subprogs(env));
     TRY(resolve_ld_imm64(env));
+    TRY(check_targets(env));
     for (InsnAux& aux : env.aux) aux.seen = true;
     TRY(check_max_stack_depth(env));
     return apply_unverified_fixups(env);
