@@ -242,6 +242,20 @@ TEST(HelperMemory, NullIsReliedOnExactly) {
           Errno::Acces, "R1 type=scalar expected=fp"}});
 }
 
+// The same for sizes: one path fills 8 bytes, the other more than there are.
+TEST(HelperMemory, SizesAreReliedOnExactly) {
+    auto sized = [](s32 first, s32 second) {
+        return any_number(R6) +
+               Insns{insn_mov_imm(R8, first), insn_jump_imm(BPF_JEQ, R6, 7, 1),
+                     insn_mov_imm(R8, second)} +
+               stack_address(R1, -8) + Insns{insn_mov(R2, R8), helper_call(BPF_FUNC_get_stack)} +
+               leave();
+    };
+    run({{"first", sized(8, 16), Errno::Acces, "stack R1"},
+         {"second", sized(16, 8), Errno::Acces, "stack R1"},
+         {"both", sized(4, 8), kOk, ""}});
+}
+
 TEST(HelperMemory, PacketsAreForHelpersThatTakeThem) {
     run({
         {"csum_diff",

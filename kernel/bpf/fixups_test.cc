@@ -3,6 +3,7 @@
 #include "kernel/bpf/fixups_test.h"
 #include "kernel/net/packet.h"
 #include "kernel/net/skb_load.h"
+#include "testkit/user/user.h"
 
 namespace barebpf::test {
 namespace {
@@ -147,6 +148,32 @@ TEST(DebugInfo, OfDeadSubprogramsGoes) {
     ASSERT_TRUE(apply_fixups(program.env).ok());
     ASSERT_EQ(functions.size(), 1u);
     EXPECT_EQ(functions[0].insn_off, 0u);
+}
+
+// -- memory -------------------------------------------------------------------------------------
+
+TEST(Memory, MayRunOutAnywhere) {
+    const user::LiveMemory before = user::live_memory();
+    u32 failures = 0;
+    for (bool failed = true; failed; failures += failed) {
+        // Long enough to outgrow what is there at first, with calls and lines.
+        constexpr u32 kCount = 400;
+        bpf_insn insns[kCount];
+        for (bpf_insn& insn : insns) insn = make_insn(BPF_LD | BPF_ABS | BPF_W, 0, 0, 0, 0);
+        insns[0] = helper_call(BPF_FUNC_ktime_get_ns);
+        insns[kCount - 1] = kExit;
+        Program program(insns, kCount);
+        auto& lines = program.prog.debug.line_info;
+        ASSERT_TRUE(lines.allocate(2, host::AllocContext::MaySleep, program.prog.memory));
+        lines[1].insn_off = 1;
+        program.env.aux[1].seen = false;
+        user::fail_allocation_after(failures);
+        const auto fixed = apply_fixups(program.env);
+        failed = user::stop_failing_allocations();
+        EXPECT_EQ(fixed.error(), failed ? Errno::NoMem : Errno{});
+    }
+    EXPECT_GE(failures, 8u);
+    EXPECT_EQ(user::live_memory().bytes, before.bytes);
 }
 
 // -- context ------------------------------------------------------------------------------------
