@@ -74,6 +74,14 @@ void shutdown() {
     world_exists.store(0, Order::Release);
 }
 
+void forget_world() {
+    prog_forget_ids();
+    btf_forget_ids();
+    map_ids_forget();
+    host::validator::forget_held();
+    world_exists.store(0, Order::Release);
+}
+
 s64 bpf_syscall(u32 command, u64 attr, u32 size) {
     host::Cpu::Entry entry;
     if (entry.nested()) return -to_int(Errno::Busy);

@@ -34,6 +34,9 @@ struct SkBuff;
 Result<void> init();
 // Every descriptor should be closed before; what is left is freed. Waits for running programs.
 void shutdown();
+// In a process that has a copy of another's memory (fork): the copy of the world in it is given up as
+// it stands, without a look at it, and there is no world. After the host's own part of this.
+void forget_world();
 
 // bpf(2). attr is an address in the caller's space (kernel/host/usercopy.h), size its length. The result
 // is what Linux returns: a descriptor, an id, 0, or -errno. EBUSY when the call interrupted the library.

@@ -128,6 +128,9 @@ Result<Btf*> btf_get_by_id(u32 id) {
 void btf_reset_ids() {
     btf_ids.reset();
 }
+void btf_forget_ids() {
+    btf_ids.forget();
+}
 
 Result<s64> btf_load(const bpf_attr& attr, UserAddress) {
     if (!host::capable(host::Capability::Bpf)) return Errno::Perm;

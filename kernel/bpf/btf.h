@@ -80,6 +80,7 @@ Result<s64> btf_load(const bpf_attr& attr, host::UserAddress uattr);
 Result<s64> btf_info(Btf* btf, const bpf_attr& attr, host::UserAddress uattr);
 Result<s64> btf_get_next_id(const bpf_attr& attr, host::UserAddress uattr);
 Result<s64> btf_get_fd_by_id(const bpf_attr& attr, host::UserAddress uattr);
-void btf_reset_ids();  // of a world that ends
+void btf_reset_ids();   // of a world that ends
+void btf_forget_ids();  // see forget_world()
 
 }  // namespace barebpf

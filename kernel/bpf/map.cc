@@ -157,6 +157,9 @@ Result<u32> map_next_id(u32 after) {
 void map_ids_reset() {
     map_ids.reset();
 }
+void map_ids_forget() {
+    map_ids.forget();
+}
 
 // ── Making ────────────────────────────────────────────────────────────────────────────────────
 

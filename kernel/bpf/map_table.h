@@ -12,6 +12,7 @@ void map_unpublish(Map* map);
 Result<u32> map_next_id(u32 after);  // NoEnt
 // Ids start at 1 again, when a world has ended; no map is left.
 void map_ids_reset();
+void map_ids_forget();  // see forget_world()
 
 // False while somebody writes, or when it is frozen already.
 bool map_try_freeze(Map* map);

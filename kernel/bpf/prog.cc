@@ -123,6 +123,9 @@ Result<u32> prog_next_id(u32 after) {
 void prog_reset_ids() {
     prog_ids.reset();
 }
+void prog_forget_ids() {
+    prog_ids.forget();
+}
 
 namespace {
 

@@ -20,7 +20,8 @@ void prog_compute_tag(Prog* prog);
 
 // An id, and the program is visible to PROG_GET_NEXT_ID. NoMem, NoSpc.
 Result<void> prog_publish(Prog* prog);
-void prog_reset_ids();  // of a world that ends
+void prog_reset_ids();   // of a world that ends
+void prog_forget_ids();  // see forget_world()
 // The smallest id above after; NoEnt.
 Result<u32> prog_next_id(u32 after);
 

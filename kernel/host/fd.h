@@ -3,8 +3,8 @@
 //
 // The core derives its objects (maps, programs, BTF, links) from FileObject. install() hands one
 // reference to the descriptor; when the last duplicate of it is closed, the host calls
-// ops->release(), which drops it. get() gives a counted reference, or BadF; the host never
-// interprets an object.
+// ops->release(), which drops it. get() gives a counted reference, BadF, or Inval for a descriptor of
+// something else; the host never interprets an object.
 //
 // Context: process, may sleep.
 #pragma once
@@ -79,7 +79,8 @@ concept IsFd = requires(FileObject* object, FileMode mode, int fd, FileRef* ref)
     { F::install(object, mode) } -> SameAs<int>;  // the descriptor, or -EMFILE, -ENFILE, -ENOMEM
     // Calls pin(object) while the descriptor cannot go away; false: not one of ours.
     { F::get(fd, ref, static_cast<void (*)(FileObject*)>(nullptr)) } -> SameAs<bool>;
-    F::close_all();  // every descriptor of ours, when a world ends; may sleep
+    { F::is_open(fd) } -> SameAs<bool>;  // any descriptor of the caller's, whatever it is
+    F::close_all();                      // every descriptor of ours, when a world ends; may sleep
 };
 static_assert(IsFd<backend::Fd>);
 
@@ -94,7 +95,8 @@ inline Result<int> install_fd(FileObject* object, FileMode mode) {
 // pin() takes the reference that the caller will own.
 inline Result<FileRef> get_fd(int fd, void (*pin)(FileObject*)) {
     FileRef ref;
-    if (!backend::Fd::get(fd, &ref, pin)) return Errno::BadF;
+    if (!backend::Fd::get(fd, &ref, pin))
+        return backend::Fd::is_open(fd) ? Errno::Inval : Errno::BadF;
     return ref;
 }
 

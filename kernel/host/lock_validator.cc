@@ -115,6 +115,12 @@ void released(const LockClass& lock_class, const void* lock) {
     report("released but not held", &lock_class, nullptr);
 }
 
+void forget_held() {
+    for (auto& contexts : stacks) {
+        for (Stack& stack : contexts) stack.depth = 0;
+    }
+}
+
 void expect_none_held(const char* where) {
     const Stack& stack = this_stack();
     if (stack.depth) report(where, nullptr, stack.held[stack.depth - 1].lock_class);

@@ -24,11 +24,14 @@ void acquired(const LockClass& lock_class, const void* lock);
 void released(const LockClass& lock_class, const void* lock);
 // Ends the run if this context holds any lock: called where code may sleep or leave the library.
 void expect_none_held(const char* where);
+// In a copy of another process's memory: nobody here holds anything.
+void forget_held();
 #else
 inline void acquiring(const LockClass&, const void*) {}
 inline void acquired(const LockClass&, const void*) {}
 inline void released(const LockClass&, const void*) {}
 inline void expect_none_held(const char*) {}
+inline void forget_held() {}
 #endif
 
 }  // namespace validator

@@ -14,6 +14,7 @@
 
 #include "kernel/host/alloc.h"
 #include "kernel/host/spinlock.h"
+#include "kernel/lib/new.h"
 #include "kernel/lib/result.h"
 
 namespace barebpf {
@@ -80,6 +81,10 @@ public:
 
     // Forgets all ids and starts again at `next`; for a world that ends, and for tests.
     void reset(u32 next = 1) { tree_.reset(next); }
+
+    // As if nothing had ever been in it, without a look at what is: in a copy of another process's
+    // memory, where the lock may be taken and the tree half changed.
+    void forget() { construct_at<IdTable>(this); }
 
 private:
     detail::IdTree tree_;

@@ -86,6 +86,15 @@ u32 packet_type(const u8* destination) {
     return __builtin_memcmp(destination, kNobody, 6) == 0 ? kPacketHost : kPacketOtherHost;
 }
 
+// An IP packet must hold the fixed part of its header. So since Linux 6.18; 6.1 runs programs on less.
+bool network_header_fits(const SkBuff& skb) {
+    constexpr u32 kIpv4Header = 20;
+    constexpr u32 kIpv6Header = 40;
+    if (skb.protocol == to_network16(kEtherIpv4)) return skb.len >= kIpv4Header;
+    if (skb.protocol == to_network16(kEtherIpv6)) return skb.len >= kIpv6Header;
+    return true;
+}
+
 // What the stack does to a packet from an Ethernet card; data goes on to the network header.
 void receive(SkBuff* skb) {
     skb->mac_header = static_cast<u16>(skb_offset_of_data(skb));
@@ -168,6 +177,7 @@ Result<void> skb_test_run(Prog* prog, const bpf_attr& attr, UserAddress uattr) {
     if (context.ifindex > kLoopbackIfindex) return Errno::NoDev;
 
     receive(&skb);
+    if (!network_header_fits(skb)) return Errno::Inval;
     if (sees_link_header(prog)) skb_push(&skb, kEthernetHeader);
     if (has_context) TRY(context_to_skb(context, &skb));
 

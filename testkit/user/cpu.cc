@@ -48,7 +48,7 @@ u32 count_cpus(const char* list) {
     return highest + 1;
 }
 
-__attribute__((constructor(101))) void count_possible_cpus() {
+void count_possible_cpus() {
     char text[256] = "";
     int fd = open("/sys/devices/system/cpu/possible", O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
@@ -57,6 +57,10 @@ __attribute__((constructor(101))) void count_possible_cpus() {
     }
     u32 count = text[0] ? count_cpus(text) : static_cast<u32>(sysconf(_SC_NPROCESSORS_CONF));
     cpu_count = count < 1 ? 1 : count > kCpuSlots ? kCpuSlots : count;
+}
+
+__attribute__((constructor(101))) void count_at_start() {
+    user::count_cpus();
 }
 
 // The real CPU this thread runs on, from the area that the kernel keeps up to date for us.
@@ -191,6 +195,11 @@ void outside_the_library() {
 namespace barebpf::user {
 
 using namespace backend;  // NOLINT: the slots are this file's own
+
+void count_cpus() {
+    static Atomic<u32> counted;
+    if (!counted.exchange(1, Order::Relaxed)) count_possible_cpus();
+}
 
 bool set_cpu_count(u32 count) {
     if (count < 1 || count > kCpuSlots) return false;

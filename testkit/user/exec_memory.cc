@@ -33,10 +33,10 @@ struct Arena {
     int fd = -1;
     u8* base = nullptr;
     u32 chunks = 0;
-    u64 taken[kMaxChunks][kGranules / 64];
-    u32 free_granules[kMaxChunks];
 };
-Arena arena;
+constinit Arena arena;
+u64 taken_granules[kMaxChunks][kGranules / 64];  // of each chunk
+u32 free_granules[kMaxChunks];
 
 void fill_with_traps(u8* where, size_t size) {
 #if defined(__x86_64__)
@@ -122,14 +122,14 @@ bool add_chunk() {
     void* at = mmap(arena.base + offset, kChunk, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED,
                     arena.fd, static_cast<off_t>(offset));
     if (at == MAP_FAILED) return false;
-    memset(arena.taken[arena.chunks], 0, sizeof(arena.taken[0]));
-    arena.free_granules[arena.chunks] = kGranules;
+    memset(taken_granules[arena.chunks], 0, sizeof(taken_granules[0]));
+    free_granules[arena.chunks] = kGranules;
     ++arena.chunks;
     return true;
 }
 
 bool is_taken(u32 chunk, u32 granule) {
-    return (arena.taken[chunk][granule / 64] >> (granule % 64)) & 1;
+    return (taken_granules[chunk][granule / 64] >> (granule % 64)) & 1;
 }
 
 void mark(size_t offset, u32 count, bool taken) {
@@ -138,17 +138,17 @@ void mark(size_t offset, u32 count, bool taken) {
     for (u32 granule = first; granule < first + count; ++granule) {
         u64 bit = u64{1} << (granule % 64);
         if (taken) {
-            arena.taken[chunk][granule / 64] |= bit;
+            taken_granules[chunk][granule / 64] |= bit;
         } else {
-            arena.taken[chunk][granule / 64] &= ~bit;
+            taken_granules[chunk][granule / 64] &= ~bit;
         }
     }
-    arena.free_granules[chunk] += taken ? -count : count;
+    free_granules[chunk] += taken ? -count : count;
 }
 
 // Offset of count free granules in a row in this chunk; SIZE_MAX: none.
 size_t find_in_chunk(u32 chunk, u32 count) {
-    if (arena.free_granules[chunk] < count) return SIZE_MAX;
+    if (free_granules[chunk] < count) return SIZE_MAX;
     u32 length = 0;
     for (u32 granule = 0; granule < kGranules; ++granule) {
         length = is_taken(chunk, granule) ? 0 : length + 1;

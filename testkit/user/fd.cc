@@ -313,6 +313,10 @@ bool Fd::get(int fd, host::FileRef* ref, void (*pin)(host::FileObject*)) {
     return true;
 }
 
+bool Fd::is_open(int fd) {
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
 void Fd::close_all() {
     for (u32 chunk = 0; chunk < user::kChunks; ++chunk) {
         // Pairs with the release in make_entry().

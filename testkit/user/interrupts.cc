@@ -32,7 +32,7 @@ namespace {
 enum Kind : u32 { kIrq, kNmi, kKinds };
 
 constexpr u32 kRequests = 1024;
-PendingInterrupt requests[kRequests];
+constinit PendingInterrupt requests[kRequests]{};
 Atomic<u32> next_request;
 Atomic<PendingInterrupt*> mailboxes[kKinds][kCpuSlots];
 Atomic<u32> handlers_installed;

@@ -15,6 +15,9 @@ namespace barebpf::user {
 // Only while no thread is inside and no per-CPU memory exists. 1..64; false: out of range, or a
 // thread is inside.
 bool set_cpu_count(u32 count);
+// Counts the machine's, once. It happens by itself when the program starts, but the constructor of
+// another library may come in before.
+void count_cpus();
 
 // Enters on one given slot and waits for it if need be, after a yield point too: what a test's "CPU
 // n" is.

@@ -14,6 +14,7 @@ extern "C" {
 int host_fd_install(barebpf::host::FileObject* object, barebpf::host::FileMode mode);
 bool host_fd_get(int fd, barebpf::host::FileRef* ref, void (*pin)(barebpf::host::FileObject*));
 void host_fd_close_all();
+bool host_fd_is_open(int fd);
 }
 
 namespace barebpf::backend {
@@ -26,6 +27,7 @@ struct Fd {
         return host_fd_get(fd, ref, pin);
     }
     static void close_all() { host_fd_close_all(); }
+    static bool is_open(int fd) { return host_fd_is_open(fd); }
 };
 
 }  // namespace barebpf::backend

@@ -17,6 +17,7 @@ struct Fd {
     static int install(host::FileObject* object, host::FileMode mode);
     static bool get(int fd, host::FileRef* ref, void (*pin)(host::FileObject*));
     static void close_all();
+    static bool is_open(int fd);
 };
 
 }  // namespace barebpf::backend

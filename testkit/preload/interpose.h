@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The interposed functions under names of ours, for syscall(2)'s sake: syscall(SYS_close, fd) must
+// do what close(fd) does. Each sets errno as libc's does.
+//
+// Where libc's function is variadic, the ones here take the longest list of arguments: the calling
+// conventions of x86-64 and arm64 pass them alike, and a surplus one is not looked at.
+#pragma once
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "testkit/preload/real.h"
+
+extern "C" {
+
+// bpf.cc
+long barebpf_syscall(long number, long a, long b, long c, long d, long e, long f)
+    BAREBPF_INTERPOSE(syscall);
+
+// descriptors.cc
+int barebpf_close(int fd) BAREBPF_INTERPOSE(close);
+int barebpf_close_range(unsigned first, unsigned last, int flags) BAREBPF_INTERPOSE(close_range);
+void barebpf_closefrom(int first) BAREBPF_INTERPOSE(closefrom);
+int barebpf_dup(int fd) BAREBPF_INTERPOSE(dup);
+int barebpf_dup2(int from, int to) BAREBPF_INTERPOSE(dup2);
+int barebpf_dup3(int from, int to, int flags) BAREBPF_INTERPOSE(dup3);
+int barebpf_fcntl(int fd, int command, long argument) BAREBPF_INTERPOSE(fcntl);
+int barebpf_fcntl64(int fd, int command, long argument) BAREBPF_INTERPOSE(fcntl64);
+
+// memory.cc
+void* barebpf_mmap(void* address, size_t length, int prot, int flags, int fd, off_t offset)
+    BAREBPF_INTERPOSE(mmap);
+void* barebpf_mmap64(void* address, size_t length, int prot, int flags, int fd, off_t offset)
+    BAREBPF_INTERPOSE(mmap64);
+int barebpf_munmap(void* address, size_t length) BAREBPF_INTERPOSE(munmap);
+void* barebpf_mremap(void* address, size_t old_length, size_t length, int flags, void* wish)
+    BAREBPF_INTERPOSE(mremap);
+int barebpf_mprotect(void* address, size_t length, int prot) BAREBPF_INTERPOSE(mprotect);
+
+// procfs.cc
+ssize_t barebpf_readlink(const char* path, char* out, size_t size) BAREBPF_INTERPOSE(readlink);
+ssize_t barebpf_readlinkat(int folder, const char* path, char* out, size_t size)
+    BAREBPF_INTERPOSE(readlinkat);
+
+}  // extern "C"
