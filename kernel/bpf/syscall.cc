@@ -23,12 +23,16 @@ Result<void> check_excess(UserAddress from, u32 ours, u32 theirs) {
     ? Result<void>{} : Errno::TooBig;
 }
 
+// begin is a multiple of 4: see ends_are_aligned().
 bool zero_from(const bpf_attr& attr, u32 begin) {
     const auto* bytes = reinterpret_cast<const u8*>(&attr);
-    for (u32 i = begin; i < sizeof attr; ++i) {
-        if (bytes[i]) return false;
+    u32 any = 0;
+    for (u32 i = begin; i < sizeof attr; i += 4) {
+        u32 word;
+        __builtin_memcpy(&word, bytes + i, 4);
+        any |= word;
     }
-    return true;
+    return !any;
 }
 
 // Result is not copied: its value is what the caller of bpf(2) gets.
@@ -86,6 +90,14 @@ constexpr Command kCommands[] = {
 };
 
 #undef BAREBPF_COMMAND
+
+constexpr bool ends_are_aligned() {
+    for (const Command& command : kCommands) {
+        if (command.end % 4) return false;
+    }
+    return true;
+}
+static_assert(ends_are_aligned());
 
 const Command* find_command(u32 number) {
     for (const Command& command : kCommands) {
