@@ -8,8 +8,9 @@
 #
 #     build/gcc      GCC, -O2 -g, lock-order validator on
 #     build/asan     Clang, AddressSanitizer and UndefinedBehaviorSanitizer
-#     build/tsan     Clang, ThreadSanitizer (re-executes itself without ASLR where it has to)
-#     build/release  GCC, -O2, no validator: what users get, and what the demo runs
+#     build/tsan     Clang, ThreadSanitizer: the tests whose subject is concurrency
+#     build/release  GCC, -O2, no validator: what users get, and what the demo runs; the tests that run it from
+#                    outside
 #     build/fuzz     Clang, libFuzzer with ASan and UBSan; unless told otherwise only the tests of suite `fuzz`
 set -eu
 cd "$(dirname "$0")/.."
@@ -17,13 +18,14 @@ cd "$(dirname "$0")/.."
 build=${1:-}
 dir=${BUILD_ROOT:-build}/$build
 debug="-Dbuildtype=debugoptimized -Dlock_validator=true"
-sanitize="$debug -Db_lundef=false -Db_sanitize"
+lines="-Doptimization=1 -Ddebug=false -Dcpp_args=-gline-tables-only -Dlock_validator=true"
+sanitize="$lines -Db_lundef=false -Db_sanitize"
 cc=clang-19 cxx=clang++-19
 case $build in
 gcc) cc=gcc cxx=g++ options=$debug ;;
 asan) options="$sanitize=address,undefined" ;;
-tsan) options="$sanitize=thread" ;;
-release) cc=gcc cxx=g++ options="-Doptimization=2 -Ddebug=false -Dlock_validator=false" ;;
+tsan) options="$sanitize=thread -Dtests=threaded" ;;
+release) cc=gcc cxx=g++ options="-Doptimization=2 -Ddebug=false -Dlock_validator=false -Dtests=clients" ;;
 fuzz) options="$sanitize=address,undefined -Dfuzzers=true" ;;
 *)
     echo "usage: build.sh gcc|asan|tsan|release|fuzz [TARGET...]" >&2
