@@ -30,6 +30,7 @@ libbenchmark-dev    Google Benchmark: bench/
 libbpf-dev          loads ELF objects: command line, clients, oracle; bpf_helpers.h for BPF C
 bpftool             writes skeletons; a client in tests of its own
 libpcap-dev         reads and writes captures
+libcapstone-dev     prints machine code: barebpf disasm
 libelf-dev          libbpf's ELF parser
 zlib1g-dev          libbpf's section decompressor
 nlohmann-json3-dev  JSON output, and test data that is JSON

@@ -1,0 +1,425 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""The barebpf command from outside: cli_test.py BAREBPF PROGRAMS OBJECTS [UNITTEST-ARGUMENT...]
+
+PROGRAMS is the folder with the example objects, OBJECTS the one with those of this folder.
+"""
+import glob
+import json
+import os
+import random
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+DATA = os.path.join(HERE, "..", "data")
+BAREBPF, PROGRAMS, OBJECTS = "", "", ""
+
+
+def barebpf(*arguments, stdin=b"", prefix=()):
+    command = [*prefix, BAREBPF, *arguments]
+    return subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=120)
+
+
+def as_json(*arguments, stdin=b""):
+    done = barebpf(*arguments, "--json", stdin=stdin)
+    return done.returncode, json.loads(done.stdout)
+
+
+def program(name):
+    return os.path.join(PROGRAMS, name + ".bpf.o")
+
+
+def own(name):
+    return os.path.join(OBJECTS, name + ".bpf.o")
+
+
+def capture(name):
+    return os.path.join(DATA, "captures", name + ".pcap")
+
+
+def pcap(packets, link_type=1):
+    data = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, link_type)
+    for packet in packets:
+        data += struct.pack("<IIII", 1, 2, len(packet), len(packet)) + packet
+    return data
+
+
+def read_pcap(path):
+    with open(path, "rb") as file:
+        data = file.read()
+    at, packets = 24, []
+    while at < len(data):
+        seconds, fraction, size, original = struct.unpack_from("<IIII", data, at)
+        packets.append((seconds, fraction, original, data[at + 16 : at + 16 + size]))
+        at += 16 + size
+    return packets
+
+
+def expand(text):
+    """The bytes of a field in testkit/data/isa: groups of hex digits, GROUP*N."""
+    result = ""
+    for token in text.split():
+        group, _, count = token.partition("*")
+        result += group * int(count or 1)
+    return result
+
+
+def isa_cases():
+    for path in sorted(glob.glob(os.path.join(DATA, "isa", "*.isa"))):
+        fields, field = {}, None
+        with open(path, encoding="ascii") as file:
+            for line in file.read().split("\n") + [""]:
+                if line.startswith("#"):
+                    continue
+                if line.startswith(" "):
+                    fields[field] += line
+                elif line:
+                    field, _, fields[field] = line.partition(":")
+                elif fields:
+                    yield {name: value.strip() for name, value in fields.items()}
+                    fields = {}
+
+
+class Scratch(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        os.chmod(self.folder.name, 0o755)
+
+    def file(self, name, data=None):
+        path = os.path.join(self.folder.name, name)
+        if data is not None:
+            with open(path, "wb") as file:
+                file.write(data)
+        return path
+
+    def says_no(self, done, *phrases, status=1):
+        text = done.stderr.decode()
+        self.assertEqual(done.returncode, status, text)
+        for phrase in phrases:
+            self.assertIn(phrase, text)
+
+
+class Run(Scratch):
+    def check_expected(self, path, entry, *options):
+        arguments = ["--pcap", capture(entry["capture"]), "--program", entry["program"], *options]
+        status, result = as_json("run", path, *arguments)
+        where = f"{path} {arguments}"
+        self.assertEqual(status, 1 if entry["errors"] else 0, where)
+        self.assertEqual(result["packets"], entry["packets"], where)
+        self.assertEqual({str(v["value"]): v["packets"] for v in result["verdicts"]}, entry["verdicts"], where)
+        self.assertEqual({str(e["errno"]): e["packets"] for e in result["errors"]}, entry["errors"], where)
+        maps = {m["name"]: {e["key_bytes"]: e["value_bytes"] for e in m["elements"]} for m in result["maps"]}
+        for name, elements in entry["maps"].items():
+            self.assertEqual(maps[name], elements, f"{where}: map {name}")
+
+    def test_results_are_those_of_the_kernel(self):
+        with open(os.path.join(DATA, "expected.json"), encoding="utf-8") as file:
+            entries = json.load(file)["results"]
+        runs = 0
+        for entry in entries:
+            variants = glob.glob(program(entry["object"])) + glob.glob(program(entry["object"] + ".*"))
+            for path in variants:
+                self.check_expected(path, entry)
+                runs += 1
+            if entry["capture"] == "mixed":
+                self.check_expected(variants[0], entry, "--engine", "interpreter")
+        self.assertGreater(runs, 150)
+
+    def test_engines_are_what_was_asked_for(self):
+        for engine in "jit", "interpreter":
+            _, result = as_json("run", program("globals"), "--pcap", capture("arp"), "--engine", engine)
+            self.assertEqual(result["engine"], engine)
+
+    def test_maps_are_shown_by_their_types(self):
+        _, result = as_json("run", program("tc_firewall"), "--pcap", capture("mixed"))
+        maps = {m["name"]: m["elements"] for m in result["maps"]}
+        self.assertEqual(maps["blocked_services"][0]["key"], {"protocol": 6, "port": 53})
+        self.assertEqual(maps["blocked_addresses"][0]["key"]["words"], "ff020000 00000000 00000000 00000001")
+        self.assertIs(maps[".bss"][0]["value"]["rules_are_in"], True)
+        self.assertEqual(len(maps[".rodata"][0]["value"]["initial_services"]), 8)
+        self.assertEqual([v["name"] for v in result["verdicts"]], ["TC_ACT_OK", "TC_ACT_SHOT"])
+
+    def test_text_shows_verdicts_and_maps(self):
+        done = barebpf("run", program("xdp_proto_count"), "--pcap", capture("mixed"), "--elements", "2")
+        text = done.stdout.decode()
+        self.assertEqual(done.returncode, 0)
+        for phrase in "XDP_PASS      172", "protocols (hash, 7 of 256", "(5 more:", "ether_type  ip_protocol":
+            self.assertIn(phrase, text)
+
+    def test_out_has_what_went_on(self):
+        out = self.file("out.pcap")
+        _, result = as_json("run", program("tc_firewall"), "--pcap", capture("mixed"), "--out", out)
+        packets = read_pcap(out)
+        self.assertEqual(len(packets), 138)
+        self.assertEqual(result["out"], {"file": out, "packets": 138})
+        self.assertTrue(set(packets) < set(read_pcap(capture("mixed"))))
+
+    def test_out_of_a_socket_filter_is_cut(self):
+        out = self.file("out.pcap")
+        arguments = ["--pcap", capture("http4"), "--program", "keep_headers", "--out", out]
+        self.assertEqual(barebpf("run", program("socket_filter"), *arguments).returncode, 0)
+        before, after = read_pcap(capture("http4")), read_pcap(out)
+        self.assertEqual(len(before), len(after))
+        for (_, _, size, data), (_, _, new_size, new_data) in zip(before, after):
+            self.assertEqual(size, new_size)
+            self.assertIn(new_data, (data[:66], data[:74]))
+
+    def test_out_has_changed_packets(self):
+        out = self.file("out.pcap")
+        arguments = ["--pcap", capture("ping4"), "--program", "tunnel", "--out", out]
+        _, result = as_json("run", program("xdp_rewrite"), *arguments)
+        before, after = read_pcap(capture("ping4")), read_pcap(out)
+        self.assertEqual(result["changed"], 26)
+        self.assertGreater(len(after[0][3]), len(before[0][3]))
+
+    def test_repeat_does_not_change_the_maps(self):
+        once = as_json("run", program("globals"), "--pcap", capture("arp"))[1]
+        often = as_json("run", program("globals"), "--pcap", capture("arp"), "--repeat", "50")[1]
+        self.assertEqual(once["maps"], often["maps"])
+        self.assertEqual(often["repeat"], 50)
+        self.assertGreater(often["nanoseconds_per_packet"], 0)
+
+    def test_trace_lines(self):
+        _, result = as_json("run", own("traces"), "--pcap", capture("arp"))
+        self.assertEqual(len(result["trace"]), 10)
+        self.assertEqual(result["trace"][2], {"packet": 3, "text": "42 bytes"})
+
+    def test_standard_input(self):
+        with open(capture("dns"), "rb") as file:
+            data = file.read()
+        status, result = as_json("run", program("globals"), "--pcap", "-", stdin=data)
+        self.assertEqual((status, result["packets"]), (0, 36))
+
+    def test_pcap_that_stops_in_a_packet(self):
+        with open(capture("mixed"), "rb") as file:
+            path = self.file("cut.pcap", file.read()[:5000])
+        done = barebpf("run", program("globals"), "--pcap", path)
+        self.says_no(done, "cut.pcap: packet 36 cannot be read", "next:")
+        self.assertIn("35 packets", done.stdout.decode())
+        status, result = as_json("run", program("globals"), "--pcap", path)
+        self.assertEqual((status, result["packets"]), (1, 35))
+        self.assertIn("packet 36", result["error"])
+
+    def test_captures_that_are_none(self):
+        for data, phrase in (b"", "truncated"), (b"\x7fELF" * 20, "unknown file format"):
+            done = barebpf("run", program("globals"), "--pcap", self.file("x.pcap", data))
+            self.says_no(done, phrase, "next:")
+        self.says_no(barebpf("run", program("globals"), "--pcap", "/no/such"), "/no/such", "No such file")
+
+    def test_captures_of_other_links(self):
+        path = self.file("raw.pcap", pcap([b"\x45" + b"\0" * 39], link_type=101))
+        self.says_no(barebpf("run", program("globals"), "--pcap", path), "Raw IP", "tcprewrite")
+        path = self.file("any.pcap", pcap([b"\0" * 60], link_type=113))
+        self.says_no(barebpf("run", program("globals"), "--pcap", path), "Linux cooked", "not -i any")
+
+    def test_packets_that_cannot_be_run(self):
+        path = self.file("short.pcap", pcap([b"\0" * 60, b"\0" * 5]))
+        done = barebpf("run", program("globals"), "--pcap", path)
+        self.says_no(done, status=1)
+        self.assertIn("EINVAL: first packet 2 (5 bytes)", done.stdout.decode())
+
+    def test_the_capture_is_not_overwritten(self):
+        path = self.file("x.pcap", pcap([b"\0" * 60]))
+        done = barebpf("run", program("globals"), "--pcap", path, "--out", path)
+        self.says_no(done, "is the capture that is read", status=2)
+        self.assertEqual(len(read_pcap(path)), 1)
+
+    def test_rejected_program(self):
+        done = barebpf("run", own("rejected"), "--pcap", capture("arp"))
+        self.says_no(done, "the verifier rejects out_of_packet", "instruction 1:", "data_end", "barebpf verify")
+
+    def test_ordinary_user(self):
+        if os.getuid() != 0:
+            return  # then every test here is one
+        with open(BAREBPF, "rb") as file:
+            command = self.file("barebpf", file.read())
+        os.chmod(command, 0o755)
+        with open(program("xdp_proto_count"), "rb") as file:
+            path = self.file("count.o", file.read())
+        with open(capture("mixed"), "rb") as file:
+            packets = self.file("in.pcap", file.read())
+        user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all"]
+        done = subprocess.run([*user, command, "run", path, "--pcap", packets], capture_output=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr.decode())
+        self.assertIn("XDP_PASS      172", done.stdout.decode())
+
+
+class Objects(Scratch):
+    def test_truncated(self):
+        with open(program("globals"), "rb") as file:
+            data = file.read()
+        for size in [0, 3, 20, 63, *range(64, len(data), len(data) // 40)]:
+            done = barebpf("verify", self.file("cut.o", data[:size]))
+            self.says_no(done, "cut.o: ", "next:")
+
+    def test_corrupt(self):
+        with open(program("tc_firewall"), "rb") as file:
+            data = file.read()
+        generator = random.Random(1)
+        for _ in range(120):
+            damaged = bytearray(data)
+            for _ in range(generator.choice((1, 4, 32))):
+                damaged[generator.randrange(len(data))] = generator.randrange(256)
+            done = barebpf("verify", self.file("bad.o", damaged))
+            self.assertIn(done.returncode, (0, 1), done.stderr.decode())
+            if done.returncode and not done.stdout:
+                self.assertIn("bad.o: ", done.stderr.decode())
+
+    def test_other_files(self):
+        self.says_no(barebpf("verify", BAREBPF), "not for BPF", "clang -target bpf")
+        self.says_no(barebpf("verify", __file__), "is not an ELF object")
+        self.says_no(barebpf("verify", "/"), "is a folder")
+        self.says_no(barebpf("verify", "/no/such.o"), "/no/such.o: No such file")
+
+    def test_verify(self):
+        status, result = as_json("verify", own("rejected"))
+        self.assertEqual(status, 1)
+        good = {p["program"]: p["accepted"] for p in result["programs"]}
+        self.assertEqual(good, {"out_of_packet": False, "maybe_null": False, "good": True})
+        null = result["programs"][1]
+        self.assertIn("map_value_or_null", null["reason"])
+        self.assertIn("*counter += 1", null["source"])
+        self.assertIn("test it before", null["next"])
+        self.assertGreater(null["instruction"], 0)
+
+    def test_verify_accepts_and_counts(self):
+        for name in "globals", "tc_firewall", "xdp_proto_count", "xdp_tail", "socket_filter":
+            status, result = as_json("verify", program(name))
+            self.assertEqual(status, 0, result)
+            for one in result["programs"]:
+                self.assertGreater(one["insns_processed"], 0)
+
+    def test_verify_log(self):
+        done = barebpf("verify", own("rejected"), "--log-level", "2", "--program", "good")
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("0: (b4) w0 = 2", done.stdout.decode())
+
+    def test_disasm(self):
+        status, result = as_json("disasm", program("tc_firewall"))
+        self.assertEqual(status, 0)
+        functions = result["programs"][0]["functions"]
+        self.assertIn("put_rules_in", [function["name"] for function in functions])
+        for function in functions:
+            machine = function["prologue"] + [m for i in function["instructions"] for m in i["machine"]]
+            self.assertEqual(sum(len(m["bytes"]) // 2 for m in machine), function["machine_size"])
+            self.assertGreater(function["machine_size"], 0)
+        sources = [i.get("source", "") for f in functions for i in f["instructions"]]
+        self.assertIn("bytes_seen += skb->len;", sources)
+
+    def test_disasm_of_the_interpreter(self):
+        done = barebpf("disasm", program("globals"), "--engine", "interpreter")
+        self.assertIn("exit", done.stdout.decode())
+        self.assertNotIn("machine code", done.stdout.decode())
+
+
+class Exec(unittest.TestCase):
+    def test_conformance_cases(self):
+        good = [case for case in isa_cases() if "result" in case]
+        bad = [case for case in isa_cases() if "error" in case]
+        self.assertGreater(len(good), 300)
+        lines = "".join(f"{expand(c['code'])} {expand(c.get('memory', ''))}\n" for c in good).encode()
+        for engine in "jit", "interpreter":
+            done = barebpf("exec", "--batch", "--show-memory", "--engine", engine, stdin=lines)
+            self.assertEqual(done.returncode, 0, done.stdout.decode()[-500:])
+            answers = done.stdout.decode().split("\n")[:-1]
+            self.assertEqual(len(answers), len(good))
+            for case, answer in zip(good, answers):
+                memory = expand(case.get("memory_after", case.get("memory", "")))
+                self.assertEqual(answer.rstrip(), f"{case['result']} {memory}".rstrip(), case["case"])
+        lines = "".join(f"{expand(c['code'])} {expand(c.get('memory', ''))}\n" for c in bad).encode()
+        answers = barebpf("exec", "--batch", stdin=lines).stdout.decode().split("\n")[:-1]
+        self.assertEqual([c["case"] for c, a in zip(bad, answers) if not a.startswith("error: ")], [])
+        self.assertEqual(len(answers), len(bad))
+
+    def test_one_program(self):
+        for engine in "jit", "interpreter":
+            done = barebpf("exec", "--engine", engine, stdin=b"b7 00 00 00 2a 00 00 00\n95 00 00 00 00 00 00 00")
+            self.assertEqual((done.returncode, done.stdout), (0, b"2a\n"))
+
+    def test_memory(self):
+        load = b"71100000000000009500000000000000"
+        self.assertEqual(barebpf("exec", "--memory", "7f", stdin=load).stdout, b"7f\n")
+        self.assertEqual(barebpf("exec", "7f 01", stdin=load).stdout, b"7f\n")
+        self.assertEqual(as_json("exec", "7f01", stdin=load)[1]["memory"], "7f01")
+
+    def test_rejected_and_unverified(self):
+        load = b"71100000000000009500000000000000"
+        done = barebpf("exec", stdin=load)
+        self.assertEqual((done.returncode, done.stdout), (1, b""))
+        self.assertIn(b"rejected (EACCES)", done.stderr)
+        for engine in "jit", "interpreter":
+            done = barebpf("exec", "--unverified", "--engine", engine, stdin=load)
+            self.assertEqual((done.returncode, done.stdout), (1, b""))
+            self.assertIn(b"Segmentation fault at address 0x0", done.stderr)
+
+    def test_timeout(self):
+        for engine in "jit", "interpreter":
+            done = barebpf("exec", "--unverified", "--timeout", "1", "--engine", engine,
+                           stdin=b"0500ffff000000009500000000000000")
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(b"still ran after 1 s", done.stderr)
+
+    def test_what_is_no_program(self):
+        for text in b"", b"9", b"95", b"xx", b"95000000000000zz":
+            done = barebpf("exec", stdin=text)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(b"program: ", done.stderr)
+
+
+class Usage(unittest.TestCase):
+    def test_help(self):
+        for arguments in ["--help"], ["help"], ["run", "--help"], ["help", "exec"], ["verify", "-h"]:
+            done = barebpf(*arguments)
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            self.assertIn(b"barebpf", done.stdout)
+        for command in "run", "verify", "disasm", "exec":
+            self.assertIn(b"Examples:", barebpf("help", command).stdout)
+
+    def test_mistakes(self):
+        for arguments, phrase in (
+            ([], "which command"),
+            (["rum"], "did you mean run?"),
+            (["run"], "needs OBJECT"),
+            (["run", "x.o"], "needs --pcap"),
+            (["run", "x.o", "--pcpa", "y"], "did you mean --pcap?"),
+            (["run", "x.o", "--pcap"], "needs a value"),
+            (["run", "x.o", "--pcap", "y", "--pcap", "z"], "given twice"),
+            (["run", "x.o", "y.o", "--pcap", "y"], "what is 'y.o'"),
+            (["run", "x.o", "--pcap", "y", "--repeat", "0"], "from 1 to"),
+            (["run", "x.o", "--pcap", "y", "--engine", "steam"], "jit or interpreter"),
+            (["verify", "x.o", "--log-level", "9"], "from 0 to 7"),
+            (["verify", "-x"], "options are long"),
+            (["exec", "00", "--memory", "00"], "given twice"),
+            (["exec", "--json=yes"], "takes no value"),
+            (["help", "run", "verify"], "one command at a time"),
+        ):
+            done = barebpf(*arguments)
+            self.assertEqual(done.returncode, 2, arguments)
+            self.assertIn(phrase, done.stderr.decode())
+
+    def test_a_program_that_is_not_there(self):
+        done = barebpf("run", program("globals"), "--pcap", capture("arp"), "--program", "globls")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(b"did you mean globals?", done.stderr)
+
+    def test_errors_as_json(self):
+        for arguments in ["run", "/no/such.o", "--pcap", capture("arp")], ["run", "x.o"], ["verify", "/"]:
+            status, result = as_json(*arguments)
+            self.assertIn(status, (1, 2))
+            self.assertTrue(result["error"])
+
+    def test_full_disk(self):
+        with open("/dev/full", "w", encoding="ascii") as full:
+            done = subprocess.run([BAREBPF, "--help"], stdout=full, stderr=subprocess.PIPE, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"No space left", done.stderr)
+
+
+if __name__ == "__main__":
+    BAREBPF, PROGRAMS, OBJECTS = (os.path.abspath(path) for path in sys.argv[1:4])
+    unittest.main(argv=[sys.argv[0], *sys.argv[4:]])

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "testkit/cli/maps.h"
+
+#include <bpf/bpf.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "testkit/cli/btf_value.h"
+
+namespace barebpf::cli {
+
+namespace {
+
+bool has_value_per_cpu(bpf_map_type type) {
+    return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY ||
+           type == BPF_MAP_TYPE_LRU_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE;
+}
+
+bool holds_descriptors(bpf_map_type type) {
+    return type == BPF_MAP_TYPE_PROG_ARRAY || type == BPF_MAP_TYPE_ARRAY_OF_MAPS ||
+           type == BPF_MAP_TYPE_HASH_OF_MAPS;
+}
+
+class Reader {
+public:
+    Reader(const Object& object, const bpf_map* map)
+        : object_(object),
+          map_(map),
+          type_(bpf_map__type(map)),
+          btf_(bpf_object__btf(object.get())) {}
+
+    MapContents read() {
+        contents_.type = map_type_name(map_);
+        contents_.max_entries = bpf_map__max_entries(map_);
+        contents_.is_array = type_ == BPF_MAP_TYPE_ARRAY || type_ == BPF_MAP_TYPE_PERCPU_ARRAY;
+        contents_.is_data = bpf_map__is_internal(map_);
+        contents_.is_constant = bpf_map__map_flags(map_) & BPF_F_RDONLY_PROG;
+        contents_.name = bpf_map__name(map_);
+        const size_t section = contents_.name.find('.');
+        if (contents_.is_data && section != std::string::npos) contents_.name.erase(0, section);
+        read_elements();
+        std::sort(contents_.elements.begin(), contents_.elements.end(),
+                  [this](const auto& a, const auto& b) { return less(a.key, b.key); });
+        return std::move(contents_);
+    }
+
+private:
+    // Numbers by value, everything else byte by byte.
+    bool less(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b) const {
+        if (a.size() == 1 || a.size() == 2 || a.size() == 4 || a.size() == 8) {
+            uint64_t x = 0, y = 0;
+            std::memcpy(&x, a.data(), a.size());
+            std::memcpy(&y, b.data(), b.size());
+            return x < y;
+        }
+        return a < b;
+    }
+
+    size_t value_room() const {
+        const size_t size = bpf_map__value_size(map_);
+        if (!has_value_per_cpu(type_)) return size;
+        return (size + 7) / 8 * 8 * static_cast<size_t>(libbpf_num_possible_cpus());
+    }
+
+    void read_elements() {
+        const int fd = bpf_map__fd(map_);
+        const size_t key_size = bpf_map__key_size(map_);
+        if (fd < 0 || key_size == 0) {
+            contents_.unreadable = fd < 0 ? "not created" : "has no keys to go through";
+            return;
+        }
+        std::vector<uint8_t> key(key_size), value(value_room());
+        int failed = bpf_map_get_next_key(fd, nullptr, key.data());
+        // A hash may give a key twice to who walks it while it changes; nothing runs here.
+        while (!failed) {
+            if (bpf_map_lookup_elem(fd, key.data(), value.data()) == 0) add(key, value);
+            failed = bpf_map_get_next_key(fd, key.data(), key.data());
+        }
+        if (errno != ENOENT) contents_.unreadable = errno_name(errno);
+    }
+
+    void add(const std::vector<uint8_t>& key, const std::vector<uint8_t>& value) {
+        MapElement element{key, value, {}, {}};
+        element.typed_key =
+            contents_.is_array && key.size() == 4
+                ? Json(number(key))
+                : value_of(btf_, bpf_map__btf_key_type_id(map_), key.data(), key.size());
+        element.typed_value = typed_value(value);
+        contents_.elements.push_back(std::move(element));
+    }
+
+    Json typed_value(const std::vector<uint8_t>& value) const {
+        const uint32_t type_id = bpf_map__btf_value_type_id(map_);
+        const size_t size = bpf_map__value_size(map_);
+        if (contents_.is_data) return variables_of(btf_, type_id, value.data(), value.size());
+        if (holds_descriptors(type_)) return pointee(number(value));
+        if (!has_value_per_cpu(type_)) return value_of(btf_, type_id, value.data(), size);
+        Json all = Json::array();
+        for (size_t at = 0; at < value.size(); at += (size + 7) / 8 * 8)
+            all.push_back(value_of(btf_, type_id, value.data() + at, size));
+        return all;
+    }
+
+    static uint64_t number(const std::vector<uint8_t>& bytes) {
+        uint64_t value = 0;
+        std::memcpy(&value, bytes.data(), std::min(bytes.size(), sizeof value));
+        return value;
+    }
+
+    // The name behind an id, where it is one of this object's programs or maps.
+    Json pointee(uint64_t id) const {
+        for (bpf_program* program : object_.programs()) {
+            bpf_prog_info info = {};
+            uint32_t size = sizeof info;
+            if (type_ == BPF_MAP_TYPE_PROG_ARRAY && bpf_program__fd(program) >= 0 &&
+                bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) == 0 &&
+                info.id == id)
+                return bpf_program__name(program);
+        }
+        return "id " + std::to_string(id);
+    }
+
+    const Object& object_;
+    const bpf_map* map_;
+    bpf_map_type type_;
+    const btf* btf_;
+    MapContents contents_;
+};
+
+bool is_scalar(const Json& value) {
+    return value.is_primitive() && !value.is_null();
+}
+
+// A struct of plain values, or a plain value: what fits in columns.
+bool is_flat(const Json& value) {
+    if (!value.is_object()) return is_scalar(value);
+    return !value.empty() && std::all_of(value.begin(), value.end(), is_scalar);
+}
+
+void add_titles(const Json& value, const char* otherwise, std::vector<std::string>* titles) {
+    if (!value.is_object()) return titles->push_back(otherwise);
+    for (const auto& [name, member] : value.items()) titles->push_back(name);
+}
+
+void add_cells(const Json& value, std::vector<Json>* cells) {
+    if (!value.is_object()) return cells->push_back(value);
+    for (const Json& member : value) cells->push_back(member);
+}
+
+std::string elements_text(const std::vector<const MapElement*>& elements) {
+    const bool flat = std::all_of(elements.begin(), elements.end(), [](const MapElement* element) {
+        return is_flat(element->typed_key) && is_flat(element->typed_value);
+    });
+    std::string text;
+    if (!flat) {
+        for (const MapElement* element : elements)
+            text += "    " + value_text(element->typed_key) + ": " +
+                    value_text(element->typed_value) + "\n";
+        return text;
+    }
+    std::vector<std::string> titles;
+    add_titles(elements[0]->typed_key, "key", &titles);
+    add_titles(elements[0]->typed_value, "value", &titles);
+    Table table(titles);
+    for (const MapElement* element : elements) {
+        std::vector<Json> cells;
+        add_cells(element->typed_key, &cells);
+        add_cells(element->typed_value, &cells);
+        table.add(std::move(cells));
+    }
+    return table.text("    ");
+}
+
+std::string variables_text(const Json& variables) {
+    if (!variables.is_object()) return "    " + value_text(variables) + "\n";
+    std::string text;
+    for (const auto& [name, value] : variables.items())
+        text += "    " + name + " = " + value_text(value) + "\n";
+    return text;
+}
+
+bool is_zero(const MapElement& element) {
+    return std::all_of(element.value.begin(), element.value.end(),
+                       [](uint8_t byte) { return !byte; });
+}
+
+std::string map_text(const MapContents& map, size_t limit) {
+    std::string text = map.name + " (" +
+                       (map.is_constant ? "constants"
+                        : map.is_data   ? "variables"
+                                        : map.type);
+    if (!map.is_data)
+        text +=
+            ", " + grouped(map.elements.size()) + " of " + grouped(map.max_entries) + " elements";
+    text += ")\n";
+    if (!map.unreadable.empty()) text += "    cannot be read: " + map.unreadable + "\n";
+    if (map.is_data) {
+        for (const MapElement& element : map.elements) text += variables_text(element.typed_value);
+        return text;
+    }
+    std::vector<const MapElement*> shown;
+    size_t zeros = 0, more = 0;
+    for (const MapElement& element : map.elements) {
+        if (map.is_array && is_zero(element))
+            ++zeros;
+        else if (shown.size() < limit)
+            shown.push_back(&element);
+        else
+            ++more;
+    }
+    if (!shown.empty()) text += elements_text(shown);
+    if (zeros) text += "    (" + grouped(zeros) + " all zero)\n";
+    if (more) text += "    (" + grouped(more) + " more: --elements N shows N, --json all)\n";
+    return text;
+}
+
+}  // namespace
+
+std::vector<MapContents> read_maps(const Object& object) {
+    std::vector<MapContents> all, constants;
+    for (const bpf_map* map : object.maps()) {
+        MapContents contents = Reader(object, map).read();
+        (contents.is_constant ? constants : all).push_back(std::move(contents));
+    }
+    // What the program computed comes before what it was given.
+    for (MapContents& contents : constants) all.push_back(std::move(contents));
+    return all;
+}
+
+std::string maps_text(const std::vector<MapContents>& maps, size_t limit) {
+    std::string text;
+    for (const MapContents& map : maps) text += (text.empty() ? "" : "\n") + map_text(map, limit);
+    return text;
+}
+
+Json maps_json(const std::vector<MapContents>& maps) {
+    Json all = Json::array();
+    for (const MapContents& map : maps) {
+        Json elements = Json::array();
+        for (const MapElement& element : map.elements)
+            elements.push_back(
+                {{"key", element.typed_key},
+                 {"value", element.typed_value},
+                 {"key_bytes", hex_bytes(element.key.data(), element.key.size())},
+                 {"value_bytes", hex_bytes(element.value.data(), element.value.size())}});
+        all.push_back({{"name", map.name},
+                       {"type", map.type},
+                       {"max_entries", map.max_entries},
+                       {"constant", map.is_constant},
+                       {"elements", std::move(elements)}});
+        if (!map.unreadable.empty()) all.back()["unreadable"] = map.unreadable;
+    }
+    return all;
+}
+
+}  // namespace barebpf::cli

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What the maps of a loaded object hold.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "testkit/cli/object.h"
+#include "testkit/cli/output.h"
+
+namespace barebpf::cli {
+
+struct MapElement {
+    std::vector<uint8_t> key, value;  // value: of all CPUs, for a map that has one each
+    Json typed_key, typed_value;
+};
+
+struct MapContents {
+    std::string name;  // data sections: ".bss", ...
+    std::string type;
+    uint32_t max_entries = 0;
+    bool is_data = false;   // a data section: typed_value of its one element has the variables
+    bool is_array = false;  // every element exists
+    bool is_constant = false;
+    std::string unreadable;  // why, if it could not be read
+    std::vector<MapElement> elements;
+};
+
+std::vector<MapContents> read_maps(const Object& object);
+
+// At most limit elements of each map; all-zero elements of arrays are left out.
+std::string maps_text(const std::vector<MapContents>& maps, size_t limit);
+Json maps_json(const std::vector<MapContents>& maps);
+
+}  // namespace barebpf::cli

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// barebpf run: every packet of a capture through a program.
+#include <bpf/bpf.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <optional>
+
+#include "testkit/cli/capture.h"
+#include "testkit/cli/errors.h"
+#include "testkit/cli/object.h"
+#include "testkit/cli/options.h"
+#include "testkit/cli/rejection.h"
+#include "testkit/cli/run_result.h"
+#include "testkit/cli/verdict.h"
+
+namespace barebpf::cli {
+
+namespace {
+
+constexpr size_t kOutSize = 1 << 18;  // the largest packet there can be, and what was added to it
+
+// A line on a terminal that is written over and over, and gone at the end.
+class Progress {
+public:
+    explicit Progress(const char* what) : what_(what), shown_(isatty(STDERR_FILENO)) {}
+    ~Progress() {
+        if (begun_) std::fprintf(stderr, "\r\033[K");
+    }
+    Progress(const Progress&) = delete;
+    Progress& operator=(const Progress&) = delete;
+
+    void at(const Capture& capture, uint64_t packet) {
+        if (!shown_ || packet % 256) return;
+        const auto now = std::chrono::steady_clock::now();
+        if (now < next_) return;
+        next_ = now + std::chrono::milliseconds(200);
+        begun_ = true;
+        std::fprintf(stderr, "\r\033[K%s: packet %s", what_, grouped(packet).c_str());
+        if (capture.progress() > 0) std::fprintf(stderr, ", %.0f %%", 100 * capture.progress());
+    }
+
+private:
+    const char* what_;
+    bool shown_;
+    bool begun_ = false;
+    // The first line comes when it takes longer than a moment.
+    std::chrono::steady_clock::time_point next_ =
+        std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
+};
+
+class Runner {
+public:
+    Runner(const Object& object, bpf_program* program, RunResult* result)
+        : fd_(bpf_program__fd(program)), result_(result), out_(kOutSize) {
+        result_->object_path = object.path();
+        result_->program = bpf_program__name(program);
+        result_->type = bpf_program__type(program);
+        result_->type_text = type_name(program);
+        bpf_prog_info info = {};
+        uint32_t size = sizeof info;
+        if (bpf_obj_get_info_by_fd(fd_, &info, &size) == 0) result_->jited = info.jited_prog_len;
+    }
+
+    // Once each: what counts.
+    void run_all(Capture& capture, CaptureWriter* writer) {
+        Progress progress("running");
+        Packet packet;
+        while (capture.next(&packet)) {
+            trace_packet(packet.number);
+            run_one(packet, writer);
+            progress.at(capture, packet.number);
+        }
+        trace_packet(0);
+        result_->damage = capture.damage();
+    }
+
+    // Again, many times each, only for the time it takes: results and maps were read before.
+    void time_all(const std::string& path, uint32_t repeat) {
+        Capture capture(path);
+        Progress progress("measuring");
+        Packet packet;
+        result_->timed = 0;
+        result_->nanoseconds = 0;
+        while (capture.next(&packet)) {
+            LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet.data,
+                        .data_size_in = packet.size, .repeat = static_cast<int>(repeat));
+            if (bpf_prog_test_run_opts(fd_, &options) == 0) add_time(options.duration);
+            progress.at(capture, packet.number);
+        }
+    }
+
+private:
+    void add_time(uint32_t nanoseconds) {
+        ++result_->timed;
+        result_->nanoseconds += nanoseconds;
+    }
+
+    void run_one(const Packet& packet, CaptureWriter* writer) {
+        LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet.data, .data_out = out_.data(),
+                    .data_size_in = packet.size, .data_size_out = kOutSize, .repeat = 1);
+        ++result_->packets;
+        result_->bytes += packet.size;
+        if (bpf_prog_test_run_opts(fd_, &options)) {
+            RunError& error = result_->errors[errno];
+            if (++error.packets == 1) {
+                error.first = packet.number;
+                error.first_size = packet.size;
+            }
+            return;
+        }
+        add_time(options.duration);
+        const int64_t verdict = verdict_value(result_->type, options.retval);
+        ++result_->verdicts[verdict];
+        // A socket filter changes nothing, and sees nothing of the link header.
+        const bool filter = result_->type == BPF_PROG_TYPE_SOCKET_FILTER;
+        const uint8_t* data = filter ? packet.data : out_.data();
+        const uint32_t size = filter ? packet.size : options.data_size_out;
+        result_->changed += size != packet.size || std::memcmp(data, packet.data, size) != 0;
+        const uint32_t passed = passed_bytes(result_->type, verdict, size);
+        result_->shortened += passed && passed < size;
+        // On the wire it was longer by what was not recorded.
+        if (writer && passed)
+            writer->write(packet, data, passed, size + (packet.original_size - packet.size));
+    }
+
+    int fd_;
+    RunResult* result_;
+    std::vector<uint8_t> out_;
+};
+
+bpf_program* choose(const Object& object, const std::optional<std::string>& name,
+                    RunResult* result) {
+    bpf_program* chosen = nullptr;
+    if (name) {
+        chosen = object.program(*name);
+        if (!runs_on_packets(bpf_program__type(chosen)))
+            throw Failure(object.path() + ": " + *name + " is a program of type " +
+                              type_name(chosen) + ": packets are not what it runs on",
+                          "run takes xdp, sched_cls (tc), sched_act and socket_filter programs");
+        return chosen;
+    }
+    for (bpf_program* program : object.programs()) {
+        if (!runs_on_packets(bpf_program__type(program))) continue;
+        if (chosen)
+            result->others.emplace_back(bpf_program__name(program));
+        else
+            chosen = program;
+    }
+    if (!chosen)
+        throw Failure(object.path() + ": no program in it runs on packets",
+                      "run takes xdp, sched_cls (tc), sched_act and socket_filter programs: is the "
+                      "SEC() of its functions right?");
+    result->chosen_by_us = !result->others.empty();
+    return chosen;
+}
+
+int run(const Arguments& arguments) {
+    const auto capture_path = arguments.text("pcap");
+    if (!capture_path)
+        throw UsageError("run needs --pcap FILE",
+                         "packets are recorded with: tcpdump -i eth0 -w packets.pcap");
+    RunResult result;
+    result.repeat = static_cast<uint32_t>(arguments.number("repeat", 1, 1'000'000'000, 1));
+    const auto limit = arguments.number("elements", 0, UINT32_MAX, 32);
+    if (result.repeat > 1 && *capture_path == "-")
+        throw UsageError("--repeat reads the capture twice: it must be a file");
+    const bool jit = wants_jit(arguments);
+    start_world(jit);
+    Capture capture(*capture_path);  // before the work: what is wrong with it is known at once
+    Object object(arguments.operands()[0]);
+    bpf_program* program = choose(object, arguments.text("program"), &result);
+    if (!object.load()) explain_load_failure(object);
+
+    Runner runner(object, program, &result);
+    result.capture_path = *capture_path;
+    result.out_path = arguments.text("out").value_or("");
+    std::optional<CaptureWriter> writer;
+    if (!result.out_path.empty())
+        writer.emplace(result.out_path, *capture_path, capture.has_nanoseconds());
+    runner.run_all(capture, writer ? &*writer : nullptr);
+    if (writer) writer->finish();
+    if (writer) result.written = writer->written();
+    result.maps = read_maps(object);
+    result.trace = std::move(trace());
+    if (result.repeat > 1) runner.time_all(*capture_path, result.repeat);
+
+    if (arguments.json())
+        print_json(run_json(result));
+    else
+        std::printf("%s", run_text(result, limit).c_str());
+    std::fflush(stdout);
+    if (!result.damage.empty())
+        std::fprintf(stderr,
+                     "barebpf: %s\n    next: what is shown is of the packets before it; record it "
+                     "anew, or repair it: tcpdump -r IN -w OUT\n",
+                     result.damage.c_str());
+    return result.damage.empty() && result.errors.empty() ? 0 : kExitNo;
+}
+
+}  // namespace
+
+const Command& run_command() {
+    static const Command command = {
+        "run",
+        "OBJECT --pcap FILE",
+        "runs a program on every packet of a capture: verdicts, maps, time",
+        "Loads an object file with libbpf, runs one of its programs (XDP, TC or socket filter) on "
+        "each\n"
+        "packet of a capture, once and in order, and shows the verdicts, what the maps hold then,\n"
+        "lines of bpf_trace_printk() and the time a packet takes (of the program alone).\n",
+        {{"pcap", "FILE", "Ethernet packets, pcap or pcapng; - is standard input"},
+         kProgramOption,
+         {"out", "FILE", "write the packets that go on, as the program left them"},
+         {"repeat", "N", "after that, time N runs of each packet (maps are shown as before)"},
+         kEngineOption,
+         {"elements", "N", "at most N elements of each map (32)"},
+         kJsonOption},
+        "    barebpf run count.bpf.o --pcap packets.pcap\n"
+        "    barebpf run firewall.bpf.o --pcap in.pcap --out passed.pcap --program ingress\n"
+        "    barebpf run count.bpf.o --pcap packets.pcap --repeat 1000 --engine interpreter\n"
+        "    tcpdump -c 1000 -w - | barebpf run count.bpf.o --pcap - --json | jq .verdicts\n",
+        1,
+        1,
+        run};
+    return command;
+}
+
+}  // namespace barebpf::cli
