@@ -107,6 +107,17 @@ void fill_program(Prog& prog, const VerifierCase& one) {
     for (size_t i = 0; i < one.insns.size(); ++i) prog.insns[i] = one.insns[i];
 }
 
+// Whatever the verdict: what is left is what the program owns.
+void expect_nothing_leaked(Prog& prog) {
+    prog.insns.reset();
+    prog.subprogs.reset();
+    prog.calls.reset();
+    prog.maps.reset();
+    prog.debug.func_info.reset();
+    prog.debug.line_info.reset();
+    EXPECT_EQ(prog.memory.bytes(), 0u);
+}
+
 }  // namespace
 
 Verdict verify(const VerifierCase& one, u32 log_level) {
@@ -121,6 +132,7 @@ Verdict verify(const VerifierCase& one, u32 log_level) {
     input.map_by_fd = map_by_fd;
     input.put_map = put_map;
     const auto result = bpf_check(&prog, input);
+    expect_nothing_leaked(prog);
     return {result.error(), log_level ? log.data() : "", prog.verified_insns};
 }
 
