@@ -3,6 +3,7 @@
 #include "kernel/bpf/btf.h"
 
 #include "kernel/bpf/btf_internal.h"
+#include "kernel/bpf/refcount.h"
 #include "kernel/bpf/syscall.h"
 #include "kernel/host/cred.h"
 #include "kernel/lib/id_table.h"
@@ -25,14 +26,6 @@ constinit host::MemoryOwner btf_structs;
 
 Btf* btf_of(host::FileObject* object) {
     return static_cast<Btf*>(object);
-}
-
-bool get_unless_zero(host::Atomic<u32>& count) {
-    u32 value = count.load(Order::Relaxed);
-    do {
-        if (value == 0) return false;
-    } while (!count.compare_exchange(value, value + 1, Order::Relaxed, Order::Relaxed));
-    return true;
 }
 
 constexpr host::FileOps kBtfFileOps = {
@@ -97,12 +90,11 @@ Result<void> fill_btf(Btf* btf, const bpf_attr& attr) {
 }  // namespace
 
 void btf_get(Btf* btf) {
-    btf->refs.fetch_add(1, Order::Relaxed);
+    ref_get(btf->refs);
 }
 
 void btf_put(Btf* btf) {
-    // Pairs with itself: whoever drops the last reference sees all that the others did before.
-    if (btf->refs.fetch_sub(1, Order::AcqRel) != 1) return;
+    if (!ref_put(btf->refs)) return;
     if (btf->id) btf_ids.erase(btf->id);
     host::call_rcu_process(&btf->rcu, [](host::RcuHead* head) {
         btf_free(detail::container<Btf, host::RcuHead, &Btf::rcu>(head));
@@ -110,17 +102,12 @@ void btf_put(Btf* btf) {
 }
 
 Result<Btf*> btf_get_by_fd(int fd) {
-    // As for programs: what is not pinned stays memory for a grace period.
-    host::RcuReadGuard rcu;
-    auto ref = TRY(host::get_fd(fd, [](host::FileObject* object) {
-        if (object->file_ops == &kBtfFileOps) btf_get(btf_of(object));
-    }));
-    if (ref.object->file_ops != &kBtfFileOps) return Errno::Inval;
+    const host::FileRef ref = TRY((object_from_fd<Btf, host::FileKind::Btf>(fd)));
     return btf_of(ref.object);
 }
 
 Result<Btf*> btf_get_by_id(u32 id) {
-    Btf* btf = btf_ids.find(id, [](Btf* found) { return get_unless_zero(found->refs); });
+    Btf* btf = btf_ids.find(id, [](Btf* found) { return ref_get_unless_zero(found->refs); });
     if (!btf) return Errno::NoEnt;
     return btf;
 }

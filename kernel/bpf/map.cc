@@ -4,6 +4,7 @@
 
 #include "kernel/bpf/map_table.h"
 #include "kernel/bpf/map_types.h"
+#include "kernel/bpf/refcount.h"
 #include "kernel/host/fd.h"
 #include "kernel/lib/bits.h"
 #include "kernel/lib/id_table.h"
@@ -21,20 +22,6 @@ constinit host::MemoryOwner map_structs;
 
 Map* map_of(host::FileObject* object) {
     return static_cast<Map*>(object);
-}
-
-bool get_unless_zero(host::Atomic<u32>& count) {
-    u32 value = count.load(Order::Relaxed);
-    do {
-        if (value == 0) return false;
-    } while (!count.compare_exchange(value, value + 1, Order::Relaxed, Order::Relaxed));
-    return true;
-}
-
-// True when that was the last one. The order makes all that others did before dropping theirs
-// visible to whoever drops the last: it pairs with itself.
-bool drop(host::Atomic<u32>& count) {
-    return count.fetch_sub(1, Order::AcqRel) == 1;
 }
 
 // ── As a descriptor ───────────────────────────────────────────────────────────────────────────
@@ -98,11 +85,11 @@ constexpr host::FileOps kMapFileOps = {
 // ── References ────────────────────────────────────────────────────────────────────────────────
 
 void map_get(Map* map) {
-    map->refs.fetch_add(1, Order::Relaxed);
+    ref_get(map->refs);
 }
 
 void map_put(Map* map) {
-    if (!drop(map->refs)) return;
+    if (!ref_put(map->refs)) return;
     map_unpublish(map);
     host::call_rcu_process(&map->rcu, [](host::RcuHead* head) {
         Map* dead = map_of_rcu_head(head);
@@ -113,27 +100,21 @@ void map_put(Map* map) {
 
 void map_get_with_uref(Map* map) {
     map_get(map);
-    map->user_refs.fetch_add(1, Order::Relaxed);
+    ref_get(map->user_refs);
 }
 
 void map_put_with_uref(Map* map) {
-    if (drop(map->user_refs) && map->ops->release_uref) map->ops->release_uref(map);
+    if (ref_put(map->user_refs) && map->ops->release_uref) map->ops->release_uref(map);
     map_put(map);
 }
 
 Result<MapRef> map_get_by_fd(int fd) {
-    // Objects of every kind are freed after a grace period: one that is not a map, and therefore
-    // not pinned, can still be asked what it is.
-    host::RcuReadGuard rcu;
-    const host::FileRef ref = TRY(host::get_fd(fd, [](host::FileObject* object) {
-        if (object->file_ops->kind == host::FileKind::Map) map_get(map_of(object));
-    }));
-    if (ref.object->file_ops->kind != host::FileKind::Map) return Errno::Inval;
+    const host::FileRef ref = TRY((object_from_fd<Map, host::FileKind::Map>(fd)));
     return MapRef{map_of(ref.object), ref.mode};
 }
 
 Result<Map*> map_get_by_id(u32 id) {
-    Map* map = map_ids.find(id, [](Map* found) { return get_unless_zero(found->refs); });
+    Map* map = map_ids.find(id, [](Map* found) { return ref_get_unless_zero(found->refs); });
     if (!map) return Errno::NoEnt;
     return map;
 }

@@ -5,6 +5,7 @@
 
 #include "kernel/bpf/btf.h"
 #include "kernel/bpf/prog_internal.h"
+#include "kernel/bpf/refcount.h"
 #include "kernel/lib/id_table.h"
 #include "kernel/lib/list.h"
 #include "kernel/lib/sha1.h"
@@ -17,14 +18,6 @@ using host::AllocContext;
 using host::Order;
 
 constinit IdTable<Prog> prog_ids;
-
-bool get_unless_zero(host::Atomic<u32>& count) {
-    u32 value = count.load(Order::Relaxed);
-    do {
-        if (value == 0) return false;
-    } while (!count.compare_exchange(value, value + 1, Order::Relaxed, Order::Relaxed));
-    return true;
-}
 
 void release_from_fd(host::FileObject* object) {
     prog_put(static_cast<Prog*>(object));
@@ -80,12 +73,11 @@ u64 prog_memlock(const Prog* prog) {
 }
 
 void prog_get(Prog* prog) {
-    prog->refs.fetch_add(1, Order::Relaxed);
+    ref_get(prog->refs);
 }
 
 void prog_put(Prog* prog) {
-    // Pairs with itself: whoever drops the last reference sees all that the others did before.
-    if (prog->refs.fetch_sub(1, Order::AcqRel) != 1) return;
+    if (!ref_put(prog->refs)) return;
     if (prog->id) prog_ids.erase(prog->id);
     // Freeing gives back maps, whose release may sleep: process context does it, not the callback.
     host::call_rcu_process(&prog->rcu, [](host::RcuHead* head) {
@@ -94,19 +86,12 @@ void prog_put(Prog* prog) {
 }
 
 Result<Prog*> prog_get_by_fd(int fd) {
-    // Objects of every kind are freed after a grace period: one that is not a program, and therefore
-    // not pinned, can still be asked what it is.
-    host::RcuReadGuard rcu;
-    auto pin = [](host::FileObject* object) {
-        if (object->file_ops == &kProgFileOps) prog_get(static_cast<Prog*>(object));
-    };
-    auto ref = TRY(host::get_fd(fd, pin));
-    if (ref.object->file_ops != &kProgFileOps) return Errno::Inval;
+    const host::FileRef ref = TRY((object_from_fd<Prog, host::FileKind::Prog>(fd)));
     return static_cast<Prog*>(ref.object);
 }
 
 Result<Prog*> prog_get_by_id(u32 id) {
-    Prog* prog = prog_ids.find(id, [](Prog* found) { return get_unless_zero(found->refs); });
+    Prog* prog = prog_ids.find(id, [](Prog* found) { return ref_get_unless_zero(found->refs); });
     if (!prog) return Errno::NoEnt;
     return prog;
 }

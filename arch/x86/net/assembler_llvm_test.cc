@@ -4,7 +4,7 @@
 // disassembles our bytes and prints them; both must read the same, and LLVM's own encoding of the
 // text must not be shorter than ours.
 #include "arch/x86/net/assembler.h"
-#include "arch/x86/net/llvm_oracle.h"
+#include "arch/x86/net/llvm_oracle_test.h"
 #include "testkit/test.h"
 
 namespace barebpf::x86 {

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <random>
 
-#include "arch/x86/net/bpf_jit_test_program.h"
+#include "arch/x86/net/bpf_jit_program_test.h"
 #include "testkit/test.h"
 
 namespace barebpf::x86::test {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // The compiler against the conformance cases of testkit/data/isa, and what they cannot say: calls
 // out, stack alignment, preserved registers, tail calls, images.
-#include "arch/x86/net/bpf_jit_test_program.h"
+#include "arch/x86/net/bpf_jit_program_test.h"
 #include "kernel/bpf/prog_array.h"
 #include "testkit/data/data_file.h"
 #include "testkit/data/isa_cases.h"

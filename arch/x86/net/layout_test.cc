@@ -7,7 +7,7 @@
 #include <random>
 
 #include "arch/x86/net/assembler.h"
-#include "arch/x86/net/llvm_oracle.h"
+#include "arch/x86/net/llvm_oracle_test.h"
 #include "testkit/test.h"
 
 namespace barebpf::x86 {
