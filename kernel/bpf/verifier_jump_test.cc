@@ -79,6 +79,16 @@ TEST(VerifierJump, PruningSeesNumbers) {
         one("the first one", 48, 8, Errno::Acces),
         one("the second one", 8, 48, Errno::Acces),
     });
+    // What a known state relied on goes to those who were spared the way from there.
+    check_cases({
+        {"handed on by a hit",
+         with_value({load(BPF_W, R6, R1, 0), load(BPF_W, R9, R1, 0), mov_imm(R2, 4), mov_imm(R0, 0),
+                     jump_imm(BPF_JEQ, R6, 1, 1), go(4), jump_imm(BPF_JEQ, R9, 1, 1), go(1),
+                     mov_imm(R2, 48), mov_imm(R0, 0), mov_imm(R0, 0), alu(BPF_ADD, R7, R2),
+                     load(BPF_B, R0, R7, 0), exit()}),
+         Errno::Acces, "invalid access to map value, value_size=48 off=48 size=1", As::Packet,
+         BPF_F_TEST_STATE_FREQ},
+    });
     // r6 and r8 are the same number; only r8 is compared, only r6 is used.
     const auto linked = [](const char* name, bpf_insn relink) {
         return with_value({load(BPF_W, R6, R1, 0), load(BPF_W, R9, R1, 0), mov(R8, R6),
@@ -87,6 +97,12 @@ TEST(VerifierJump, PruningSeesNumbers) {
                            load(BPF_B, R0, R7, 0), exit()});
     };
     check_cases({
+        {"linked on the way that comes first",
+         with_value({load(BPF_W, R6, R1, 0), load(BPF_W, R9, R1, 0), mov(R8, R6),
+                     jump_imm(BPF_JEQ, R9, 0, 1), go(1), mov_imm(R8, 1), mov_imm(R0, 0),
+                     jump_imm(BPF_JGE, R8, 48, 2), alu(BPF_ADD, R7, R6), load(BPF_B, R0, R7, 0),
+                     exit()}),
+         Errno::Acces, "R7 ", As::Packet, BPF_F_TEST_STATE_FREQ},
         {"linked on both ways", linked("", mov(R8, R6)), kAccepted, "", As::Packet,
          BPF_F_TEST_STATE_FREQ},
         {"linked on one way only", linked("", load(BPF_W, R8, R1, 0)), Errno::Acces, "R7 ",
