@@ -33,7 +33,6 @@ libpcap-dev         reads and writes captures
 libcapstone-dev     prints machine code: barebpf disasm
 libelf-dev          libbpf's ELF parser
 zlib1g-dev          libbpf's section decompressor
-nlohmann-json3-dev  JSON output, and test data that is JSON
 libseccomp-dev      filter that kills a client which calls the kernel's bpf(2)
 libxdp1             brings xdp-dispatcher.o, a real program that others wrote
 python3             small scripts: summary of test results, test data

@@ -252,15 +252,17 @@ int disasm(const Arguments& arguments) {
     if (only) object.program(*only);
     if (!object.load()) explain_load_failure(object);
     Json programs = Json::array();
+    bool first = true;
     for (bpf_program* program : object.programs()) {
         if (only && *only != bpf_program__name(program)) continue;
         if (bpf_program__fd(program) < 0) continue;
         const auto functions = Lister(object, program).list();
         if (!arguments.json()) {
-            std::printf("%s%s (%s)\n", programs.empty() ? "" : "\n", bpf_program__name(program),
+            std::printf("%s%s (%s)\n", first ? "" : "\n", bpf_program__name(program),
                         bpf_program__section_name(program));
             for (const Function& function : functions) print_function(function);
         }
+        first = false;
         Json list = Json::array();
         if (arguments.json())
             for (const Function& function : functions) list.push_back(to_json(function));

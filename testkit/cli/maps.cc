@@ -136,17 +136,20 @@ bool is_scalar(const Json& value) {
 // A struct of plain values, or a plain value: what fits in columns.
 bool is_flat(const Json& value) {
     if (!value.is_object()) return is_scalar(value);
-    return !value.empty() && std::all_of(value.begin(), value.end(), is_scalar);
+    const Json::Object& members = value.members();
+    return !members.empty() && std::all_of(members.begin(), members.end(), [](const auto& member) {
+        return is_scalar(member.second);
+    });
 }
 
 void add_titles(const Json& value, const char* otherwise, std::vector<std::string>* titles) {
     if (!value.is_object()) return titles->push_back(otherwise);
-    for (const auto& [name, member] : value.items()) titles->push_back(name);
+    for (const auto& [name, member] : value.members()) titles->push_back(name);
 }
 
 void add_cells(const Json& value, std::vector<Json>* cells) {
     if (!value.is_object()) return cells->push_back(value);
-    for (const Json& member : value) cells->push_back(member);
+    for (const auto& [name, member] : value.members()) cells->push_back(member);
 }
 
 std::string elements_text(const std::vector<const MapElement*>& elements) {
@@ -176,7 +179,7 @@ std::string elements_text(const std::vector<const MapElement*>& elements) {
 std::string variables_text(const Json& variables) {
     if (!variables.is_object()) return "    " + value_text(variables) + "\n";
     std::string text;
-    for (const auto& [name, value] : variables.items())
+    for (const auto& [name, value] : variables.members())
         text += "    " + name + " = " + value_text(value) + "\n";
     return text;
 }

@@ -8,7 +8,7 @@
 namespace barebpf::cli {
 
 void print_json(const Json& json) {
-    const std::string text = json.dump(2, ' ', false, Json::error_handler_t::replace);
+    const std::string text = json.dump(2);
     std::printf("%s\n", text.c_str());
 }
 
@@ -55,7 +55,7 @@ std::string errno_name(int error) {
 
 namespace {
 
-std::string array_text(const Json& array) {
+std::string array_text(const Json::Array& array) {
     std::string text;
     for (size_t i = 0; i < array.size();) {
         size_t same = 1;
@@ -74,15 +74,14 @@ std::string array_text(const Json& array) {
 }  // namespace
 
 std::string value_text(const Json& value) {
-    if (value.is_array()) return array_text(value);
+    if (value.is_array()) return array_text(value.elements());
     if (value.is_object()) {
         std::string text;
-        for (const auto& [name, member] : value.items())
+        for (const auto& [name, member] : value.members())
             text += (text.empty() ? "" : ", ") + name + ": " + value_text(member);
         return "{" + text + "}";
     }
-    if (value.is_string()) return value.get<std::string>();
-    return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return value.is_string() ? value.text() : value.dump();
 }
 
 std::string Table::text(const std::string& indent) const {

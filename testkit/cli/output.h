@@ -3,16 +3,14 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "testkit/cli/json.h"
+
 namespace barebpf::cli {
 
-using Json = nlohmann::ordered_json;
-
-// One document on standard output. Bytes that are not UTF-8 (a name in a damaged object) are
-// replaced.
+// One document on standard output.
 void print_json(const Json& json);
 
 // 12,345
