@@ -357,6 +357,14 @@ class Exec(unittest.TestCase):
             self.assertEqual((done.returncode, done.stdout), (1, b""))
             self.assertIn(b"Segmentation fault at address 0x0", done.stderr)
 
+    def test_endless_for_the_verifier(self):
+        # r9 = 0; again: r9 += -1; if r9 != 0 goto again: no log could hold the way to the limit.
+        code = struct.pack("<BBhiBBhiBBhiBBhiBBhi", 0xB7, 9, 0, 0, 0x07, 9, 0, -1, 0x55, 9, -2, 0,
+                           0xB7, 0, 0, 0, 0x95, 0, 0, 0)
+        done = barebpf("exec", stdin=code.hex().encode())
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"BPF program is too large", done.stderr)
+
     def test_timeout(self):
         for engine in "jit", "interpreter":
             done = barebpf("exec", "--unverified", "--timeout", "1", "--engine", engine,

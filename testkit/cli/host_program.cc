@@ -5,6 +5,7 @@
 
 #include "kernel/barebpf.h"
 #include "kernel/bpf/prog.h"
+#include "kernel/bpf/verifier_api.h"
 #include "testkit/cli/errors.h"
 #include "testkit/cli/rejection.h"
 #include "testkit/cli/world.h"
@@ -31,12 +32,15 @@ OwnedProg load(const std::vector<bpf_insn>& insns, u32 memory_size, const HostRu
     auto loaded = load_host_program(insns.data(), static_cast<u32>(insns.size()), how);
     if (loaded.ok()) return OwnedProg(loaded.value());
     const Errno error = loaded.error();
-    // Once more for the reason: good programs need no log.
+    // Once more for the reason: good programs need no log. A path too long for the log gives the reason alone.
     how.log = log.data();
     how.log_size = kLogSize;
-    how.log_level = 1;
-    auto again = load_host_program(insns.data(), static_cast<u32>(insns.size()), how);
-    if (again.ok()) put_prog(again.value());
+    for (u32 level : {kVerifierLogBranches, kVerifierLogStats}) {
+        how.log_level = level;
+        auto again = load_host_program(insns.data(), static_cast<u32>(insns.size()), how);
+        if (again.ok()) put_prog(again.value());
+        if (again.ok() || again.error() != Errno::NoSpc) break;
+    }
     Verification rejection;
     rejection.error = errno_name(to_int(error));
     rejection.log = log.data();

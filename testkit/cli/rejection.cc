@@ -174,7 +174,10 @@ Verification verify_one(const std::string& path, size_t index, uint32_t log_leve
     if (result.accepted) return result;
     if (result.error == std::strerror(ENOSPC) && log_size < kLargestLogSize)
         return verify_one(path, index, log_level, log_size * 32);
-    return log_level & 3 ? result : verify_one(path, index, 1);
+    if (log_level & 3) return result;
+    // A path too long for any log: what the statistics' log says is the reason, without the way to it.
+    const Verification full = verify_one(path, index, 1);
+    return full.error == std::strerror(ENOSPC) ? result : full;
 }
 
 }  // namespace
