@@ -195,7 +195,7 @@ private:
                 in.imm = is_helper_call(in) ? helper() : number();
                 return;
             case 4:
-                in.imm += s32(below(17)) - 8;
+                in.imm = s32(u32(in.imm) + below(17) - 8);
                 return;
             default:
                 if (chance(30)) {
