@@ -85,7 +85,7 @@ Result<void> decode(const bpf_insn* insns, size_t count) {
     Prog prog;
     prog.type = kProgTypeHost;
     EXPECT_TRUE(prog.insns.allocate(count, host::AllocContext::MaySleep, prog.memory));
-    memcpy(prog.insns.data(), insns, count * sizeof(bpf_insn));
+    if (count) memcpy(prog.insns.data(), insns, count * sizeof(bpf_insn));
     return bpf_decode_only(&prog, {});
 }
 
