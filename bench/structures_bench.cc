@@ -51,6 +51,19 @@ void freelist_pop_push(benchmark::State& state) {
 }
 BENCHMARK(freelist_pop_push);
 
+void memalloc_alloc_free(benchmark::State& state) {
+    host::Cpu::Entry inside;
+    host::MemoryOwner owner;
+    static Memalloc cache;
+    if (!cache.create(48, 1024, owner)) return state.SkipWithError("no memory");
+    for (auto _ : state) {
+        cache.prepare();
+        cache.free(cache.alloc());
+    }
+    (void)cache.try_destroy();
+}
+BENCHMARK(memalloc_alloc_free);
+
 void id_insert_erase(benchmark::State& state) {
     host::Cpu::Entry inside;
     IdTable<int> table;
