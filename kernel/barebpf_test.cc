@@ -7,7 +7,7 @@
 
 #include "kernel/net/packet.h"
 #include "testkit/test.h"
-#include "testkit/user/user.h"
+#include "testkit/machine.h"
 #include "uapi/linux/bpf.h"
 
 namespace barebpf {
@@ -36,13 +36,13 @@ s64 call(u32 command, bpf_attr& attr) {
 class World : public ::testing::Test {
 protected:
     void SetUp() override {
-        before_ = user::live_memory();
+        before_ = machine::live_memory();
         ASSERT_TRUE(init().ok());
     }
     void TearDown() override {
         shutdown();
-        EXPECT_EQ(user::live_memory().bytes, before_.bytes);
-        EXPECT_EQ(user::live_memory().blocks, before_.blocks);
+        EXPECT_EQ(machine::live_memory().bytes, before_.bytes);
+        EXPECT_EQ(machine::live_memory().blocks, before_.blocks);
     }
 
     static int load(const bpf_insn* insns, u32 count, u32 type = BPF_PROG_TYPE_XDP) {
@@ -64,7 +64,7 @@ protected:
     static char log_[4096];
 
 private:
-    user::LiveMemory before_;
+    machine::LiveMemory before_;
 };
 char World::log_[4096];
 
@@ -136,7 +136,7 @@ TEST_F(World, TestRunOnBothEngines) {
         EXPECT_EQ(info.type, u32{BPF_PROG_TYPE_XDP});
         EXPECT_EQ(info.xlated_prog_len, 16u);
         EXPECT_EQ(info.jited_prog_len != 0, jit);
-        EXPECT_EQ(user::close_fd(fd), 0);
+        EXPECT_EQ(machine::close_fd(fd), 0);
     }
     enable_jit(true);
 }
@@ -181,8 +181,8 @@ TEST_F(World, ShutdownClosesWhatWasLeftOpen) {
     const int prog = load(insns);
     ASSERT_GE(prog, 0);
     shutdown();
-    EXPECT_FALSE(user::fd_is_ours(int(map)));
-    EXPECT_FALSE(user::fd_is_ours(prog));
+    EXPECT_FALSE(machine::fd_is_ours(int(map)));
+    EXPECT_FALSE(machine::fd_is_ours(prog));
     ASSERT_TRUE(init().ok());
 }
 
@@ -194,8 +194,8 @@ TEST_F(World, FailedAllocationsLeaveNothing) {
     for (u64 n = 0; n < 200; ++n) {
         shutdown();
         ASSERT_TRUE(init().ok());
-        const auto before = user::live_memory();
-        user::fail_allocation_after(n);
+        const auto before = machine::live_memory();
+        machine::fail_allocation_after(n);
         const int fd = load(insns);
         u8 packet[64] = {};
         bpf_attr attr{};
@@ -203,13 +203,13 @@ TEST_F(World, FailedAllocationsLeaveNothing) {
         attr.test.data_in = reinterpret_cast<u64>(packet);
         attr.test.data_size_in = sizeof packet;
         const s64 run = fd < 0 ? 0 : call(BPF_PROG_TEST_RUN, attr);
-        if (!user::stop_failing_allocations()) break;
+        if (!machine::stop_failing_allocations()) break;
         ++failures;
         if (fd < 0) {
             EXPECT_EQ(fd, -ENOMEM) << n;
             shutdown();
             ASSERT_TRUE(init().ok());
-            EXPECT_EQ(user::live_memory().bytes, before.bytes) << n;
+            EXPECT_EQ(machine::live_memory().bytes, before.bytes) << n;
         } else {
             EXPECT_TRUE(run == 0 || run == -ENOMEM) << n << ": " << run;
         }

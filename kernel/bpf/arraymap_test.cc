@@ -6,7 +6,7 @@
 
 #include "kernel/bpf/map_types.h"
 #include "testkit/test.h"
-#include "testkit/user/user.h"
+#include "testkit/machine.h"
 
 namespace barebpf {
 namespace {

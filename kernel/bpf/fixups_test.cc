@@ -3,7 +3,7 @@
 #include "kernel/bpf/fixups_test.h"
 #include "kernel/net/packet.h"
 #include "kernel/net/skb_load.h"
-#include "testkit/user/user.h"
+#include "testkit/machine.h"
 
 namespace barebpf::test {
 namespace {
@@ -153,7 +153,7 @@ TEST(DebugInfo, OfDeadSubprogramsGoes) {
 // -- memory -------------------------------------------------------------------------------------
 
 TEST(Memory, MayRunOutAnywhere) {
-    const user::LiveMemory before = user::live_memory();
+    const machine::LiveMemory before = machine::live_memory();
     u32 failures = 0;
     for (bool failed = true; failed; failures += failed) {
         // Long enough to outgrow what is there at first, with calls and lines.
@@ -167,13 +167,13 @@ TEST(Memory, MayRunOutAnywhere) {
         ASSERT_TRUE(lines.allocate(2, host::AllocContext::MaySleep, program.prog.memory));
         lines[1].insn_off = 1;
         program.env.aux[1].seen = false;
-        user::fail_allocation_after(failures);
+        machine::fail_allocation_after(failures);
         const auto fixed = apply_fixups(program.env);
-        failed = user::stop_failing_allocations();
+        failed = machine::stop_failing_allocations();
         EXPECT_EQ(fixed.error(), failed ? Errno::NoMem : Errno{});
     }
     EXPECT_GE(failures, 8u);
-    EXPECT_EQ(user::live_memory().bytes, before.bytes);
+    EXPECT_EQ(machine::live_memory().bytes, before.bytes);
 }
 
 // -- context ------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@
 
 #include "kernel/bpf/map_types.h"
 #include "testkit/test.h"
-#include "testkit/user/user.h"
+#include "testkit/machine.h"
 
 namespace barebpf {
 namespace {
@@ -284,16 +284,16 @@ TEST(HashMap, EachFailedAllocationIsCleanedUp) {
     host::Cpu::Entry inside;
     for (const u32 flags : {0u, u32{BPF_F_NO_PREALLOC}}) {
         host::rcu_barrier();
-        const user::LiveMemory before = user::live_memory();
+        const machine::LiveMemory before = machine::live_memory();
         for (u64 fail = 0;; ++fail) {
-            user::fail_allocation_after(fail);
+            machine::fail_allocation_after(fail);
             Map* map = make_map(hash_attr(16, 8, 100, flags));
-            const bool failed = user::stop_failing_allocations();
+            const bool failed = machine::stop_failing_allocations();
             EXPECT_EQ(map == nullptr, failed);
             if (map) map_put(map);
             host::rcu_barrier();
-            EXPECT_EQ(user::live_memory().bytes, before.bytes) << fail;
-            EXPECT_EQ(user::live_memory().blocks, before.blocks) << fail;
+            EXPECT_EQ(machine::live_memory().bytes, before.bytes) << fail;
+            EXPECT_EQ(machine::live_memory().blocks, before.blocks) << fail;
             if (!failed) break;
             ASSERT_LT(fail, u64{20});
         }

@@ -7,7 +7,7 @@
 
 #include "kernel/bpf/hashtab.h"
 #include "testkit/test.h"
-#include "testkit/user/user.h"
+#include "testkit/machine.h"
 
 namespace barebpf {
 namespace {
@@ -206,7 +206,7 @@ TEST_P(HashTorture, NmisAreRefusedOrServedButNeverHarm) {
         if (number == 1) {
             while (target.load(Order::Acquire) == ~0u) host::spin_hint();
             while (soldier.count.load(Order::Relaxed) < kNmis) {
-                user::send_nmi(target.load(Order::Relaxed), NmiSoldier::run, &soldier);
+                machine::send_nmi(target.load(Order::Relaxed), NmiSoldier::run, &soldier);
             }
             return;
         }
@@ -263,7 +263,7 @@ TEST_P(HashTorture, ALookupIsNotMisledByARecycledElement) {
         if (number == 1) {
             while (target.load(Order::Acquire) == ~0u) host::spin_hint();
             while (recycler.count.load(Order::Relaxed) < kNmis) {
-                user::send_nmi(target.load(Order::Relaxed), Recycler::run, &recycler);
+                machine::send_nmi(target.load(Order::Relaxed), Recycler::run, &recycler);
             }
             return;
         }

@@ -6,7 +6,7 @@
 
 #include "kernel/host/contract.h"
 #include "testkit/test.h"
-#include "testkit/user/user.h"
+#include "testkit/machine.h"
 
 namespace barebpf {
 namespace {
@@ -90,7 +90,7 @@ TEST(Helpers, Strncmp) {
 std::string last_line;
 
 TEST(Helpers, TracePrintkGoesToTheHostsLog) {
-    user::set_log_callback([](host::LogLevel level, const char* text, size_t length) {
+    machine::set_log_callback([](host::LogLevel level, const char* text, size_t length) {
         EXPECT_EQ(level, host::LogLevel::Trace);
         last_line.assign(text, length);
     });
@@ -98,7 +98,7 @@ TEST(Helpers, TracePrintkGoesToTheHostsLog) {
     EXPECT_EQ(call(BPF_FUNC_trace_printk, address(format), sizeof format, 443, 0x12), 18u);
     EXPECT_EQ(last_line, "port 443 flags 12");
     EXPECT_EQ(s64(call(BPF_FUNC_trace_printk, address("%f"), 3)), -22);
-    user::set_log_callback(nullptr);
+    machine::set_log_callback(nullptr);
 }
 
 TEST(Helpers, SnprintfCountsWhatItWouldNeed) {

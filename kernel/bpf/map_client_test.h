@@ -19,7 +19,7 @@ struct OurBpf {
     // As an ordinary thread closes: outside, so that the object is gone when this returns.
     static void close(int fd) {
         user::Outside outside;
-        user::close_fd(fd);
+        machine::close_fd(fd);
     }
 };
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "testkit/test.h"
-#include "testkit/user/user.h"
+#include "testkit/machine.h"
 
 namespace barebpf {
 namespace {
@@ -91,10 +91,10 @@ TEST_F(MemallocTest, ReplacingWithinOneReadSectionNeverRunsOut) {
 
 TEST_F(MemallocTest, FailsCleanlyWithoutMemory) {
     for (u64 fail = 0;; ++fail) {
-        user::fail_allocation_after(fail);
+        machine::fail_allocation_after(fail);
         const bool made = pool_.create(32, 100, owner_);
         const u32 index = made ? alloc() : 0;
-        const bool failed = user::stop_failing_allocations();
+        const bool failed = machine::stop_failing_allocations();
         if (made) {
             EXPECT_EQ(index == 0, failed) << fail;
             EXPECT_NE(alloc(), Memalloc::kNone);

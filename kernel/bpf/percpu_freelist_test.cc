@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "testkit/test.h"
-#include "testkit/user/user.h"
+#include "testkit/machine.h"
 
 namespace barebpf {
 namespace {
@@ -125,7 +125,7 @@ TEST_F(PercpuFreelistTest, SurvivesNmis) {
         }
         while (target.load(host::Order::Acquire) == ~0u) host::spin_hint();
         while (running.load(host::Order::Acquire)) {
-            user::send_nmi(target.load(host::Order::Relaxed), Shared::in_nmi, &shared);
+            machine::send_nmi(target.load(host::Order::Relaxed), Shared::in_nmi, &shared);
         }
     });
     EXPECT_GE(nmis.load(host::Order::Relaxed), 300u);

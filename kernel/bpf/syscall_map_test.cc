@@ -25,13 +25,13 @@ class SyscallMap : public ::testing::Test {
 protected:
     void SetUp() override {
         host::rcu_barrier();
-        before_ = user::live_memory();
+        before_ = machine::live_memory();
     }
     void TearDown() override {
         for (int fd : fds_) Client::close(fd);
         for (u32 i = 0; i < 3; ++i) host::rcu_barrier();
         // The id table keeps a node or two.
-        EXPECT_LE(user::live_memory().blocks, before_.blocks + 3);
+        EXPECT_LE(machine::live_memory().blocks, before_.blocks + 3);
     }
     int keep(s64 fd) {
         EXPECT_GE(fd, 0);
@@ -48,7 +48,7 @@ protected:
     }
 
     host::Cpu::Entry inside_;
-    user::LiveMemory before_;
+    machine::LiveMemory before_;
     std::vector<int> fds_;
 };
 
@@ -138,15 +138,15 @@ TEST_F(SyscallMap, EachFailedAllocationOfCreateIsCleanedUp) {
         for (const u32 flags : {0u, type == BPF_MAP_TYPE_HASH ? 1u : u32{BPF_F_MMAPABLE}}) {
             keep(Client::create(type, 4, 8, 4, flags));  // makes the id table's nodes
             host::rcu_barrier();
-            const s64 blocks = user::live_memory().blocks;
+            const s64 blocks = machine::live_memory().blocks;
             for (u64 fail = 0;; ++fail) {
-                user::fail_allocation_after(fail);
+                machine::fail_allocation_after(fail);
                 const int fd = Client::create(type, 4, 8, 4, flags);
-                const bool failed = user::stop_failing_allocations();
+                const bool failed = machine::stop_failing_allocations();
                 EXPECT_EQ(fd < 0, failed) << fail;
                 if (fd >= 0) Client::close(fd);
                 for (u32 i = 0; i < 2; ++i) host::rcu_barrier();
-                EXPECT_EQ(user::live_memory().blocks, blocks) << fail;
+                EXPECT_EQ(machine::live_memory().blocks, blocks) << fail;
                 if (!failed) break;
                 ASSERT_LT(fail, u64{30});
             }
@@ -291,14 +291,14 @@ TEST_F(SyscallMap, FdinfoReadsAsLinuxWritesIt) {
     const int fd = make(BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC);
     char text[512];
     TextBuffer out(text);
-    ASSERT_TRUE(user::fd_info(fd, &out));
+    ASSERT_TRUE(machine::fd_info(fd, &out));
     char expected[512];
     TextBuffer wanted(expected);
     wanted.print("map_type:\t1\nkey_size:\t4\nvalue_size:\t8\nmax_entries:\t4\nmap_flags:\t0x1\n",
                  "map_extra:\t0x0\nmemlock:\t", map_of(fd)->memory.bytes(), "\nmap_id:\t",
                  map_of(fd)->id, "\nfrozen:\t0\n");
     EXPECT_STREQ(text, expected);
-    EXPECT_STREQ(user::fd_name(fd), "anon_inode:bpf-map");
+    EXPECT_STREQ(machine::fd_name(fd), "anon_inode:bpf-map");
     EXPECT_EQ(map_of(fd)->file_ops->poll(map_of(fd)), u32{POLLERR});
 }
 

@@ -2,7 +2,7 @@
 // Each allocation of a verification made to fail in turn: ENOMEM, and nothing is left behind (which
 // verify() checks).
 #include "kernel/bpf/verifier_case_test.h"
-#include "testkit/user/user.h"
+#include "testkit/machine.h"
 
 namespace barebpf::test {
 
@@ -29,9 +29,9 @@ TEST(VerifierFault, EachAllocation) {
     const VerifierCase one{"", insns, kAccepted, "", As::Packet, BPF_F_TEST_STATE_FREQ};
     u32 failures = 0;
     for (u64 n = 1;; ++n) {  // the first one is the program itself
-        user::fail_allocation_after(n);
+        machine::fail_allocation_after(n);
         const Verdict verdict = verify(one, 4);
-        if (!user::stop_failing_allocations()) {
+        if (!machine::stop_failing_allocations()) {
             EXPECT_EQ(to_int(verdict.error), 0) << verdict.log;
             break;
         }

@@ -40,7 +40,7 @@ void trace_packet(uint64_t number) {
 }
 
 void start_world(bool jit) {
-    user::set_log_callback(keep_line);
+    machine::set_log_callback(keep_line);
     if (long error = preload::make_world(); error < 0)
         throw Failure(std::string("cannot start: ") + std::strerror(static_cast<int>(-error)));
     enable_jit(jit);

@@ -100,7 +100,7 @@ public:
         memcpy(arena().begin() + kBtf, &btf, sizeof btf);
     }
     ~Run() {
-        user::stop_failing_allocations();
+        machine::stop_failing_allocations();
         for (u32 i = 0; i < mapping_count_; ++i) {
             munmap(mappings_[i].address, mappings_[i].size);
             user::munmapped(mappings_[i].address, mappings_[i].size);
@@ -129,9 +129,9 @@ private:
             case 2:
                 return map_one();
             case 3:
-                user::fail_allocation_after(in_.below(64));
+                machine::fail_allocation_after(in_.below(64));
                 command();
-                user::stop_failing_allocations();
+                machine::stop_failing_allocations();
                 return;
             default:
                 return command();
@@ -147,7 +147,7 @@ private:
     void close_one() {
         if (!fd_count_) return;
         const u32 which = in_.below(fd_count_);
-        if (user::close_fd(fds_[which])) World::fail("close of one of ours");
+        if (machine::close_fd(fds_[which])) World::fail("close of one of ours");
         fds_[which] = fds_[--fd_count_];
     }
 
@@ -361,11 +361,11 @@ private:
                 return;
         }
         if (result < 0) return;
-        if (!user::fd_is_ours(int(result))) World::fail("a descriptor that is none");
+        if (!machine::fd_is_ours(int(result))) World::fail("a descriptor that is none");
         if (fd_count_ < kFds) {
             fds_[fd_count_++] = int(result);
         } else {
-            user::close_fd(int(result));
+            machine::close_fd(int(result));
         }
     }
 

@@ -155,7 +155,7 @@ private:
         const s64 fd = call(BPF_PROG_LOAD, attr);
         if (fd < 0) return fd;
         progs_[u32(engine)] = prog_from_fd(int(fd)).value();
-        user::close_fd(int(fd));
+        machine::close_fd(int(fd));
         return 0;
     }
 

@@ -16,13 +16,13 @@ inline void swallow_log(host::LogLevel, const char*, size_t) {}
 class World {
 public:
     World() {
-        user::set_log_callback(swallow_log);
-        before_ = user::live_memory();
+        machine::set_log_callback(swallow_log);
+        before_ = machine::live_memory();
         if (!init().ok()) fail("init");
     }
     ~World() {
         shutdown();
-        const user::LiveMemory after = user::live_memory();
+        const machine::LiveMemory after = machine::live_memory();
         if (after.bytes != before_.bytes || after.blocks != before_.blocks) {
             fprintf(stderr, "leaked: %lld bytes in %lld blocks\n",
                     static_cast<long long>(after.bytes - before_.bytes),
@@ -30,7 +30,7 @@ public:
             fail("memory left");
         }
         for (int fd = user::next_fd(0); fd >= 0; fd = user::next_fd(fd + 1)) {
-            if (user::fd_is_ours(fd)) fail("descriptor left");
+            if (machine::fd_is_ours(fd)) fail("descriptor left");
         }
     }
     World(const World&) = delete;
@@ -42,7 +42,7 @@ public:
     }
 
 private:
-    user::LiveMemory before_;
+    machine::LiveMemory before_;
 };
 
 inline s64 call(u32 command, bpf_attr& attr) {

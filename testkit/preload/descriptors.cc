@@ -34,7 +34,7 @@ int copied(int from, int to) {
 // Cheap first: most descriptors are not ours, and a copy of them takes nobody's place.
 bool concerns_us(int from, int to) {
     if (!has_world()) return false;
-    return user::fd_is_ours(from) || user::fd_is_ours(to) || user::fd_is_inherited(from) ||
+    return machine::fd_is_ours(from) || machine::fd_is_ours(to) || user::fd_is_inherited(from) ||
            user::fd_is_inherited(to);
 }
 
@@ -80,7 +80,7 @@ extern "C" {
 int barebpf_close(int fd) {
     if (has_world()) {
         if (user::fd_is_hidden(fd) && !shares_memory_only()) return fail(EBADF);
-        if ((user::fd_is_ours(fd) || user::fd_is_inherited(fd)) && !shares_memory_only()) {
+        if ((machine::fd_is_ours(fd) || user::fd_is_inherited(fd)) && !shares_memory_only()) {
             user::fd_closed(fd);
             return static_cast<int>(with_errno(raw_syscall(SYS_close, fd)));
         }

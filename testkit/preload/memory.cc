@@ -51,7 +51,7 @@ extern "C" {
 
 void* barebpf_mmap(void* address, size_t length, int prot, int flags, int fd, off_t offset) {
     if (fd >= 0 && !(flags & MAP_ANONYMOUS) && has_world()) {
-        if (user::fd_is_ours(fd))
+        if (machine::fd_is_ours(fd))
             return reinterpret_cast<void*>(with_errno(
                 user::mmap_object(address, length, prot, flags, fd, static_cast<u64>(offset))));
         if (user::fd_is_inherited(fd))

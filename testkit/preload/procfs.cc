@@ -65,13 +65,13 @@ int our_fd_of(const char* path, const char* folder) {
         return -1;
     if (!reader.skip(folder) || !reader.skip("/")) return -1;
     const int fd = reader.number();
-    return fd >= 0 && reader.peek() == '\0' && user::fd_is_ours(fd) ? fd : -1;
+    return fd >= 0 && reader.peek() == '\0' && machine::fd_is_ours(fd) ? fd : -1;
 }
 
 long read_name(int fd, char* out, size_t size) {
     if (!size) return -EINVAL;
     host::Cpu::Entry inside;  // the name stays while we are in
-    const char* name = user::fd_name(fd);
+    const char* name = machine::fd_name(fd);
     if (!name) return -ENOENT;
     const size_t length = strlen(name) < size ? strlen(name) : size;
     if (!backend::UserCopy::to_user(reinterpret_cast<u64>(out), name, length)) return -EFAULT;
@@ -127,7 +127,7 @@ long open_info(int fd, bool close_on_exec) {
     const size_t size = read_kernel_info(fd, kernel, sizeof(kernel) - 1);
     kernel[size] = '\0';
     print_common_lines(&out, kernel, size);
-    if (!user::fd_info(fd, &out)) return -ENOENT;
+    if (!machine::fd_info(fd, &out)) return -ENOENT;
     const long file =
         raw_syscall(SYS_memfd_create, word("fdinfo"), close_on_exec ? MFD_CLOEXEC : 0);
     if (file < 0) return file;

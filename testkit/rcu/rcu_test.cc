@@ -204,7 +204,7 @@ TEST(Rcu, CallsFromNmisAreNotLost) {
     static std::atomic<u64> freed_in_nmi;
     called_in_nmi = freed_in_nmi = 0;
     for (Node& node : nodes) {
-        user::send_nmi(
+        machine::send_nmi(
             1,
             [](void* to) {
                 ++called_in_nmi;

@@ -148,9 +148,19 @@ void run_deferred_releases() {
     }
 }
 
+}  // namespace barebpf::user
+
+namespace barebpf::machine {
+
+using namespace user;  // NOLINT: its own parts
+
 bool fd_is_ours(int fd) {
     return find(fd) != nullptr;
 }
+
+}  // namespace barebpf::machine
+
+namespace barebpf::user {
 
 bool fd_is_hidden(int fd) {
     return has_mark(fd, kHidden);
@@ -221,6 +231,12 @@ void fd_duplicated(int old_fd, int new_fd) {
     put_description(entry->exchange(description, Order::AcqRel), inside.nested());
 }
 
+}  // namespace barebpf::user
+
+namespace barebpf::machine {
+
+using namespace user;  // NOLINT: its own parts
+
 int close_fd(int fd) {
     if (!fd_is_ours(fd)) return -EBADF;
     fd_closed(fd);
@@ -241,6 +257,10 @@ bool fd_info(int fd, TextBuffer* out) {
     description->object->file_ops->show_fdinfo(description->object, out);
     return true;
 }
+
+}  // namespace barebpf::machine
+
+namespace barebpf::user {
 
 u32 fd_poll(int fd) {
     host::Cpu::Entry inside;
@@ -323,7 +343,7 @@ void Fd::close_all() {
         user::Entry* entries = user::chunks[chunk].load(Order::Acquire);
         for (u32 i = 0; entries && i < user::kChunkEntries; ++i) {
             if (!entries[i].load(Order::Relaxed)) continue;
-            user::close_fd(static_cast<int>(chunk * user::kChunkEntries + i));
+            machine::close_fd(static_cast<int>(chunk * user::kChunkEntries + i));
         }
     }
 }

@@ -81,6 +81,12 @@ void account(s64 bytes, s64 blocks) {
     }
 }
 
+}  // namespace barebpf::user
+
+namespace barebpf::machine {
+
+using namespace user;  // NOLINT: its own parts
+
 LiveMemory live_memory() {
     LiveMemory sum{};
     for (const Counters& counter : counters) {
@@ -99,6 +105,10 @@ bool stop_failing_allocations() {
     failure_countdown.store(-1, Order::Relaxed);
     return failure_came.load(Order::Relaxed) != 0;
 }
+
+}  // namespace barebpf::machine
+
+namespace barebpf::user {
 
 void* map_anonymous(size_t size) {
     size = mapped_size(size);

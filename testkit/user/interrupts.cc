@@ -20,7 +20,7 @@
 namespace barebpf::backend {
 
 struct PendingInterrupt {
-    user::InterruptHandler function;
+    machine::InterruptHandler function;
     void* argument;
     s32 thread;  // whom it is meant for
     Atomic<u32> used;
@@ -137,7 +137,7 @@ void install_handlers() {
     handlers_installed.store(1, Order::Release);
 }
 
-bool send(Kind kind, u32 cpu, user::InterruptHandler function, void* argument) {
+bool send(Kind kind, u32 cpu, machine::InterruptHandler function, void* argument) {
     if (!handlers_installed.load(Order::Acquire)) install_handlers();
     if (cpu >= cpu_count) return false;
     CpuSlot& slot = cpu_slots[cpu];
@@ -180,7 +180,9 @@ void run_pending_interrupts() {
 
 }  // namespace barebpf::backend
 
-namespace barebpf::user {
+namespace barebpf::machine {
+
+using namespace user;  // NOLINT: its own parts
 
 bool send_irq(u32 cpu, InterruptHandler function, void* argument) {
     return backend::send(backend::kIrq, cpu, function, argument);
@@ -189,6 +191,10 @@ bool send_irq(u32 cpu, InterruptHandler function, void* argument) {
 bool send_nmi(u32 cpu, InterruptHandler function, void* argument) {
     return backend::send(backend::kNmi, cpu, function, argument);
 }
+
+}  // namespace barebpf::machine
+
+namespace barebpf::user {
 
 void forget_interrupts() {
     for (auto& request : backend::requests) request.used.store(0, Order::Relaxed);

@@ -13,7 +13,7 @@ namespace barebpf::backend {
 
 namespace {
 
-Atomic<user::LogCallback> callback;
+Atomic<machine::LogCallback> callback;
 
 void write_line(const char* prefix, const char* text, size_t length) {
     const int saved_errno = errno;
@@ -27,7 +27,7 @@ void write_line(const char* prefix, const char* text, size_t length) {
 }  // namespace
 
 void Log::print(u8 level, const char* text, size_t length) {
-    if (user::LogCallback to = callback.load(Order::Acquire)) {
+    if (machine::LogCallback to = callback.load(Order::Acquire)) {
         to(static_cast<host::LogLevel>(level), text, length);
         return;
     }
@@ -43,10 +43,12 @@ void Log::panic(const char* text) {
 
 }  // namespace barebpf::backend
 
-namespace barebpf::user {
+namespace barebpf::machine {
+
+using namespace user;  // NOLINT: its own parts
 
 void set_log_callback(LogCallback to) {
     backend::callback.store(to, Order::Release);
 }
 
-}  // namespace barebpf::user
+}  // namespace barebpf::machine

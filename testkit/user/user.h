@@ -7,8 +7,11 @@
 
 #include "kernel/host/contract.h"
 #include "kernel/lib/types.h"
+#include "testkit/machine.h"
 
 namespace barebpf::user {
+
+using namespace machine;  // NOLINT: what it implements for tests is used beside its own
 
 // ── CPU slots ─────────────────────────────────────────────────────────────────────────────────
 // Slots default to the machine's possible CPUs; unit tests get eight (testkit/user/test_main.cc).
@@ -41,36 +44,12 @@ private:
     u32 cpu_;
 };
 
-// ── Simulated interrupts and NMIs (tests) ─────────────────────────────────────────────────────
-// Interrupts the thread that owns the slot: function(argument) runs in its signal handler, with
-// interrupts off; an interrupt waits while the thread has interrupts off, an NMI never does. To
-// this CPU it is synchronous (but for interrupts off). False: nobody is on that CPU. A thread that
-// leaves before the signal arrives runs nothing.
-using InterruptHandler = void (*)(void* argument);
-bool send_irq(u32 cpu, InterruptHandler function, void* argument);
-bool send_nmi(u32 cpu, InterruptHandler function, void* argument);
-
 // ── Fork ──────────────────────────────────────────────────────────────────────────────────────
 // In the child, before anything else of the library: no slot owned, no descriptor ours (those that
 // were are inherited ones), no page or mapping tracked, no callback queued. What the parent had in memory is left alone.
 void after_fork_in_child();
 
-// ── Memory accounting and failure injection ───────────────────────────────────────────────────
-struct LiveMemory {
-    s64 bytes;   // heap, per-CPU, pages, executable memory
-    s64 blocks;  // allocations of these
-};
-LiveMemory live_memory();
-
-// The next count allocations succeed and the one after fails, once; counted over heap, per-CPU
-// memory, pages, page mappings, executable reservations and descriptors of every thread.
-void fail_allocation_after(u64 count);
-// Ends the injection; true if the failure had come.
-bool stop_failing_allocations();
-
 // ── Descriptors ───────────────────────────────────────────────────────────────────────────────
-// True while fd is one of ours.
-bool fd_is_ours(int fd);
 // One that the library keeps for itself: the application must not close it or take its number.
 bool fd_is_hidden(int fd);
 // One of ours in the process that forked this one, and not closed since.
@@ -83,12 +62,6 @@ int next_fd(int from);
 // Called after the system call succeeded; calls for foreign descriptors do nothing.
 void fd_closed(int fd);
 void fd_duplicated(int old_fd, int new_fd);
-// Closes one of ours for real; -EBADF otherwise.
-int close_fd(int fd);
-// "anon_inode:bpf-map" and so on; null if fd is not ours.
-const char* fd_name(int fd);
-// The object's fdinfo lines; false if fd is not ours.
-bool fd_info(int fd, TextBuffer* out);
 // POLLIN and so on that hold now for the object; 0 if fd is not ours or is never ready.
 u32 fd_poll(int fd);
 // After a wake-up that found nothing ready: takes it back. What comes later is not lost.
@@ -104,11 +77,7 @@ bool object_is_mapped(const void* address, size_t length);
 // mremap(2) moved it.
 void mapping_moved(void* from, void* to, size_t length);
 
-// ── Log, credentials, random ──────────────────────────────────────────────────────────────────
-// Null: standard error. The text has no newline and is not NUL-terminated.
-using LogCallback = void (*)(host::LogLevel level, const char* text, size_t length);
-void set_log_callback(LogCallback callback);
-
+// ── Credentials, random ───────────────────────────────────────────────────────────────────────
 struct Credentials {
     u64 capabilities = ~u64{0};  // by Linux's numbers
     bool unprivileged_bpf_disabled = true;

@@ -6,7 +6,7 @@
 #include "testkit/data/data_file.h"
 #include "testkit/data/isa_cases.h"
 #include "testkit/test.h"
-#include "testkit/user/user.h"
+#include "testkit/machine.h"
 
 namespace barebpf::x86::test {
 namespace {
@@ -141,20 +141,20 @@ TEST(BpfJit, FailedAllocationsLeaveNothing) {
     TestProgram program({mov_imm(0, 5), insn(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 1, 0), mov_imm(0, 6),
                          call_helper(0), exit_insn()},
                         {reinterpret_cast<const void*>(&sum_helper)});
-    user::LiveMemory before = user::live_memory();
+    machine::LiveMemory before = machine::live_memory();
     u64 charged = program.prog()->memory.bytes();
     u32 failures = 0;
     for (;; failures++) {
-        user::fail_allocation_after(failures);
+        machine::fail_allocation_after(failures);
         bool compiled = program.compile();
-        if (!user::stop_failing_allocations()) {
+        if (!machine::stop_failing_allocations()) {
             EXPECT_TRUE(compiled);
             break;
         }
         ASSERT_FALSE(compiled);
         EXPECT_EQ(program.error(), Errno::NoMem);
-        EXPECT_EQ(user::live_memory().bytes, before.bytes);
-        EXPECT_EQ(user::live_memory().blocks, before.blocks);
+        EXPECT_EQ(machine::live_memory().bytes, before.bytes);
+        EXPECT_EQ(machine::live_memory().blocks, before.blocks);
         EXPECT_EQ(program.prog()->memory.bytes(), charged);
         EXPECT_EQ(program.prog()->run, nullptr);
     }
