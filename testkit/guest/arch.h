@@ -75,6 +75,8 @@ bool start_cpu(CpuArea* area);
 void send_ipi(u32 cpu);  // on_ipi() there, once interrupts are on. Any context
 void send_nmi(
     u32 cpu);  // on_nmi() there, interrupts on or off (arm64: a group 0 SGI, by FIQ). Any context
+// Goes on in function() on another stack; the old one is not used again. For the boot CPU.
+[[noreturn]] void call_on_stack(u64 stack_top, void (*function)());
 // With interrupts off: waits until one arrives, and takes it. May return early. Interrupts are off again after.
 void wait_for_interrupt();
 // This CPU's one-shot timer: on_timer() after about so many ns. 0 stops it.
