@@ -3,14 +3,17 @@
 """The core stands alone: what it needs from outside, and what it must not contain.
 
     core_alone_test.py --source ROOT --archive libbarebpf_core_null.a
-                       --compiler 'c++ ...' --compiler 'clang++ ...' [--include DIR]...
+                       [--compiler 'c++ ...']... [--include DIR]...
+                       [--tools aarch64-linux-gnu-] [--allow REGEX] [--no-vector-registers]
 
 Checks, on the core built against the null backend:
-  1. linked together (ld -r), its undefined symbols are host_*, memcpy, memmove, memset and memcmp;
+  1. linked together (ld -r), its undefined symbols are host_*, memcpy, memmove, memset, memcmp, and
+     what --allow names;
   2. no static constructors or destructors, no thread-locals;
   3. no frame of more than 1,024 bytes outside the verifier's driver (from .su files, where the build
      wrote them; the build itself fails by -Wframe-larger-than);
-  4. each header of kernel/ compiles by itself, with each compiler given.
+  4. each header of kernel/ compiles by itself, with each compiler given;
+  5. with --no-vector-registers, no instruction names a vector or floating-point register.
 """
 import argparse
 import concurrent.futures
@@ -24,6 +27,8 @@ import sys
 import tempfile
 
 ALLOWED = re.compile(r"^(host_\w+|memcpy|memmove|memset|memcmp|_GLOBAL_OFFSET_TABLE_)$")
+VECTOR = {"x86-64": re.compile(r"%([xyz]?mm\d+|st\b|k[0-7]\b)"),
+          "aarch64": re.compile(r"(?<![\w#])[qvdsbh]([12]?\d|3[01])\b")}
 FRAME_LIMIT = 1024
 FRAME_EXEMPT = re.compile(r"(^|/)verifier\.cc")
 
@@ -32,19 +37,19 @@ def run(*command, **options):
     return subprocess.run(command, capture_output=True, text=True, **options)
 
 
-def link_together(archive, folder):
+def link_together(archive, folder, tools):
     joined = os.path.join(folder, "core.o")
-    result = run("ld", "-r", "-o", joined, "--whole-archive", archive)
+    result = run(tools + "ld", "-r", "-o", joined, "--whole-archive", archive)
     if result.returncode:
         sys.exit(f"ld -r failed:\n{result.stderr}")
     return joined
 
 
-def check_symbols(joined):
+def check_symbols(joined, allowed):
     problems = []
     for line in run("nm", "--undefined-only", joined).stdout.splitlines():
         name = line.split()[-1]
-        if not ALLOWED.match(name):
+        if not ALLOWED.match(name) and not re.fullmatch(allowed, name):
             problems.append(f"undefined symbol that no host provides: {name}")
     return problems
 
@@ -59,6 +64,30 @@ def check_sections(joined):
                     match.group(1)):
             problems.append(f"section that the core must not have: {match.group(1)}")
     return problems
+
+
+def check_registers(joined, tools):
+    listing = run(tools + "objdump", "--disassemble", "--no-show-raw-insn", joined).stdout
+    machine = re.search(r"file format elf64-(?:little)?(\S+)", listing)
+    vector = VECTOR.get(machine.group(1) if machine else "")
+    if not vector:
+        return ["cannot tell the machine of the disassembly"]
+    instructions, problems, function = 0, [], "?"
+    for line in listing.splitlines():
+        header = re.match(r"[0-9a-f]+ <(.*)>:$", line)
+        if header:
+            function = header.group(1)
+            continue
+        parts = line.split("\t")
+        if len(parts) < 2:
+            continue
+        instructions += 1
+        operands = re.sub(r"[0-9a-f]+ <.*>|//.*", "", " ".join(parts[1:])).partition(" ")[2]
+        if vector.search(operands):
+            problems.append(f"vector register in {function}: {' '.join(parts[1:])}")
+    if instructions < 10000:
+        problems.append(f"only {instructions} instructions were read")
+    return problems[:20]
 
 
 def check_frames(archive):
@@ -92,11 +121,16 @@ def main():
     parser.add_argument("--archive", required=True)
     parser.add_argument("--compiler", action="append", default=[])
     parser.add_argument("--include", action="append", default=[])
+    parser.add_argument("--tools", default="")
+    parser.add_argument("--allow", default="(?!)")
+    parser.add_argument("--no-vector-registers", action="store_true")
     options = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as folder:
-        joined = link_together(options.archive, folder)
-        problems = check_symbols(joined) + check_sections(joined)
+        joined = link_together(options.archive, folder, options.tools)
+        problems = check_symbols(joined, options.allow) + check_sections(joined)
+        if options.no_vector_registers:
+            problems += check_registers(joined, options.tools)
     problems += check_frames(options.archive)
 
     headers = [str(path.relative_to(options.source))
@@ -112,7 +146,7 @@ def main():
     for problem in problems:
         print(problem)
     print(f"{len(headers)} headers, {len(compilers)} compilers, {len(problems)} problems")
-    return 1 if problems or not headers or not compilers else 0
+    return 1 if problems or not headers or len(compilers) < len(options.compiler) else 0
 
 
 if __name__ == "__main__":
