@@ -58,8 +58,10 @@ u64 table_entry(u64 physical);
 u64 leaf_entry(u64 physical, Access access, bool device);  // 0 for Access::None
 bool entry_present(u64 entry);
 u64 entry_physical(u64 entry);
-Access entry_access(u64 entry);          // of a leaf
-void use_page_table(u64 root_physical);  // on this CPU
+Access entry_access(u64 entry);  // of a leaf
+// On this CPU. The first call, on the boot CPU, ends with map_device() of what the console needs (arm64): from
+// this call on map_device() must map into these tables, not answer direct().
+void use_page_table(u64 root_physical);
 // Whatever was cached for this page or range is forgotten on every CPU that is online. Any context but NMI:
 // must not wait for a CPU that has interrupts off (x86-64: by NMI or by a flag that CPUs poll where they spin).
 void flush_tlb(u64 address, u64 size);
