@@ -16,7 +16,9 @@
 // zones of prebuilt libraries survive.
 #pragma once
 
-#include <guest_arch/cpu.h>  // inline: this_area(), this_cpu(), irq_save(), irq_restore(), irqs_off()
+// Inline, of namespace barebpf::guest: CpuArea* this_area(); u32 this_cpu(); u64 irq_save(); irq_restore(u64);
+// bool irqs_off(). What irq_save() returns is the machine's own.
+#include <guest_arch/cpu.h>
 #include <guest_arch/frame.h>  // struct Frame: the registers of what was interrupted
 
 #include "kernel/lib/types.h"
@@ -114,8 +116,8 @@ u64 frame_fp(
 extern "C" [[noreturn]] void guest_main(u64 boot);
 extern "C" [[noreturn]] void guest_secondary_main(CpuArea* area);
 
-void on_ipi(Frame* frame);  // interrupt context; the controller has been told
-void on_timer(Frame* frame);
+void on_ipi(Frame* frame);    // irq_depth has been raised, interrupts are off, the controller has been told
+void on_timer(Frame* frame);  // the same
 void on_nmi(Frame* frame);         // nmi_depth has been raised
 void on_breakpoint(Frame* frame);  // nmi_depth has been raised
 void on_step(Frame* frame);        // nmi_depth has been raised
