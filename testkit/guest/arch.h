@@ -96,7 +96,9 @@ bool copy_nofault(void* to, const void* from, size_t size);
 // ── Instructions on purpose (testkit/guest/inject.cc) ─────────────────────────────────────────
 // on_breakpoint() is called when a CPU is about to execute the instruction at pc. x86-64: a debug register of
 // every CPU (slots 0..3); arm64: a BRK written over the instruction through the image's alias. The handler's
-// CPU goes on with the instruction itself and meets the breakpoint again next time. False: no such slot.
+// CPU goes on with the instruction itself and meets the breakpoint again next time. While on_breakpoint() or
+// on_step() runs on a CPU, that CPU meets no breakpoint, whatever it executes (a handler may run the very code that
+// is broken into; arm64 may write the instruction back meanwhile, for all CPUs). False: no such slot.
 bool set_breakpoint(u32 slot, u64 pc);
 void clear_breakpoint(u32 slot);
 // on_step() after each instruction that this CPU executes outside traps, from the return of the current one on.
