@@ -17,7 +17,7 @@
 #pragma once
 
 // Inline, of namespace barebpf::guest: CpuArea* this_area(); u32 this_cpu(); u64 irq_save(); irq_restore(u64);
-// bool irqs_off(). What irq_save() returns is the machine's own.
+// bool irqs_off(). What irq_save() returns is the machine's own; kIrqsOn is what it returns where they were on.
 #include <guest_arch/cpu.h>
 #include <guest_arch/frame.h>  // struct Frame: the registers of what was interrupted
 

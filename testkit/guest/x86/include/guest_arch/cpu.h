@@ -28,6 +28,8 @@ ALWAYS_INLINE u32 this_cpu() {
     return id;
 }
 
+inline constexpr u64 kIrqsOn = kInterruptFlag;  // what irq_save() returns where they were on
+
 // Interrupts off; returns the flags as they were.
 ALWAYS_INLINE u64 irq_save() {
     u64 flags;

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Guest backend: per-CPU memory is one block of the heap, a copy for each CPU, each on its own cache lines.
+#pragma once
+
+#include <host_backend/cpu.h>
+
+namespace barebpf::backend {
+
+struct PerCpu {
+    static constexpr size_t kLine = 64;
+    static ALWAYS_INLINE size_t stride(size_t size) { return (size + kLine - 1) & ~(kLine - 1); }
+
+    static void* alloc_zeroed(size_t size);
+    static void free(void* base, size_t size);
+    static ALWAYS_INLINE void* at(void* base, size_t size, u32 cpu) {
+        return static_cast<char*>(base) + stride(size) * cpu;
+    }
+    static ALWAYS_INLINE void* this_cpu(void* base, size_t size) {
+        return at(base, size, Cpu::id());
+    }
+};
+
+}  // namespace barebpf::backend
