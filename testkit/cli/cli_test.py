@@ -317,6 +317,46 @@ class Objects(Scratch):
         self.assertNotIn("machine code", done.stdout.decode())
 
 
+class Pack(Scratch):
+    def pack(self, path, *options):
+        out = self.file("out.bundle")
+        done = barebpf("pack", path, "--out", out, *options)
+        self.assertEqual(done.returncode, 0, done.stderr.decode())
+        with open(out, "rb") as file:
+            return file.read()
+
+    def test_every_example(self):
+        paths = sorted(glob.glob(os.path.join(PROGRAMS, "*.bpf.o")))
+        self.assertGreater(len(paths), 7)
+        for path in paths:
+            bundle = self.pack(path)
+            self.assertEqual(bundle[:8], b"barebpf\0")
+            self.assertEqual(struct.unpack_from("<II", bundle, 8), (1, len(bundle)))
+            self.assertEqual(bundle, self.pack(path), "the same object makes the same bundle")
+
+    def test_no_probe_is_in_it(self):
+        out = self.file("out.bundle")
+        status, result = as_json("pack", program("xdp_tail"), "--out", out)
+        self.assertEqual((status, result["programs"], result["maps"]), (0, 4, 2))
+        self.assertEqual(result["bytes"], os.path.getsize(out))
+
+    def test_one_program_and_what_it_needs(self):
+        out = self.file("out.bundle")
+        for name, expected in ("on_ipv4", (1, 1)), ("dispatch", (4, 2)), ("forever", (3, 2)):
+            _, result = as_json("pack", program("xdp_tail"), "--program", name, "--out", out)
+            self.assertEqual((result["programs"], result["maps"]), expected, name)
+
+    def test_refusals(self):
+        out = self.file("out.bundle")
+        self.says_no(barebpf("pack", own("rejected"), "--out", out), "the verifier rejects out_of_packet")
+        self.says_no(barebpf("pack", program("globals")), "pack needs --out", status=2)
+        self.says_no(barebpf("pack", program("globals"), "--out", out, "--program", "x"), "no program 'x'", status=2)
+        self.says_no(barebpf("pack", "/no/such.o", "--out", out), "/no/such.o")
+        self.assertFalse(os.path.exists(out))
+        self.says_no(barebpf("pack", program("globals"), "--out", "/no/such/x"), "/no/such/x: No such file")
+        self.says_no(barebpf("pack", program("globals"), "--out", "/dev/full"), "/dev/full: No space left")
+
+
 class Exec(unittest.TestCase):
     def test_conformance_cases(self):
         good = [case for case in isa_cases() if "result" in case]
@@ -385,7 +425,7 @@ class Usage(unittest.TestCase):
             done = barebpf(*arguments)
             self.assertEqual((done.returncode, done.stderr), (0, b""))
             self.assertIn(b"barebpf", done.stdout)
-        for command in "run", "verify", "disasm", "exec":
+        for command in "run", "verify", "disasm", "exec", "pack":
             self.assertIn(b"Examples:", barebpf("help", command).stdout)
 
     def test_mistakes(self):

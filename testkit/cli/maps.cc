@@ -37,9 +37,7 @@ public:
         contents_.is_array = type_ == BPF_MAP_TYPE_ARRAY || type_ == BPF_MAP_TYPE_PERCPU_ARRAY;
         contents_.is_data = bpf_map__is_internal(map_);
         contents_.is_constant = bpf_map__map_flags(map_) & BPF_F_RDONLY_PROG;
-        contents_.name = bpf_map__name(map_);
-        const size_t section = contents_.name.find('.');
-        if (contents_.is_data && section != std::string::npos) contents_.name.erase(0, section);
+        contents_.name = shown_name(map_);
         read_elements();
         std::sort(contents_.elements.begin(), contents_.elements.end(),
                   [this](const auto& a, const auto& b) { return less(a.key, b.key); });
@@ -220,6 +218,13 @@ std::string map_text(const MapContents& map, size_t limit) {
 }
 
 }  // namespace
+
+std::string shown_name(const bpf_map* map) {
+    std::string name = bpf_map__name(map);
+    const size_t section = name.find('.');
+    if (bpf_map__is_internal(map) && section != std::string::npos) name.erase(0, section);
+    return name;
+}
 
 std::vector<MapContents> read_maps(const Object& object) {
     std::vector<MapContents> all, constants;

@@ -26,6 +26,9 @@ struct MapContents {
     std::vector<MapElement> elements;
 };
 
+// Data sections by the section's name, other maps by theirs.
+std::string shown_name(const bpf_map* map);
+
 std::vector<MapContents> read_maps(const Object& object);
 
 // At most limit elements of each map; all-zero elements of arrays are left out.

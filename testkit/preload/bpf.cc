@@ -3,10 +3,13 @@
 // interposed function where there is one for it.
 #include "kernel/barebpf.h"
 #include "testkit/preload/interpose.h"
+#include "testkit/preload/observe.h"
 #include "testkit/preload/world.h"
 #include "testkit/user/user.h"
 
 namespace barebpf::preload {
+
+constinit Observer observer;
 
 namespace {
 
@@ -22,6 +25,7 @@ ALWAYS_INLINE long answer_bpf(u32 command, u64 attr, u32 size) {
     }
     const int saved_errno = errno;
     const long result = bpf_syscall(command, attr, size);
+    if (UNLIKELY(observer)) observer(command, attr, size, result);
     errno = saved_errno;
     return LIKELY(result >= 0) ? result : explain(result);
 }
