@@ -24,6 +24,7 @@
 #define VECTOR_BREAKPOINT 3
 #define VECTOR_DOUBLE_FAULT 8
 #define VECTOR_FIRST_IRQ 32
+#define VECTOR_NMI_INSIDE 256  // not the hardware's: an NMI while another is being handled
 
 // Offsets in X86Cpu (x86.h), which fills a page of its own.
 #define CPU_STACK_IRQ 0

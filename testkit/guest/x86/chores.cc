@@ -4,11 +4,11 @@
 //     asker                                        each other CPU
 //     t = ++wanted[chore]   (release)
 //     idle?  yes: next CPU                         idle = 0, then as below, before it does anything else
-//            no:  NMI, wait until done >= t        NMI: w = wanted[chore] (acquire); do it; done = max(done, w)
+//            no:  NMI, wait until done >= t        any trap: w = wanted[chore] (acquire); do it; done = max(done, w)
 //
-// An NMI gets through to a CPU that has interrupts off, so that nobody has to wait for a lock. A CPU that waits
-// here does its own chores meanwhile: two CPUs inside NMI-like handlers, to which no NMI comes, do not wait for
-// each other. Counters, not flags: who asked for t is content with any later round.
+// An NMI gets through to a CPU that has interrupts off, and to one that is in an NMI handler (entry.S), so that nobody
+// waits for a lock or a handler. Every trap does the chores first. A CPU that waits here does its own meanwhile.
+// Counters, not flags: who asked for t is content with any later round.
 //
 // A halted CPU executes nothing that could use a stale translation or stale code until an interrupt wakes it, and
 // the first thing that it does then is leave_idle() (traps.cc); until there it touches its trap stacks and this
@@ -47,14 +47,14 @@ void raise_to(Atomic<u64>* counter, u64 value) {
     }
 }
 
-// Null if the CPU is halted, and will do it when it wakes.
-bool ask(X86Cpu* cpu, u32 number, u32 chore, u64* ticket) {
+// What done must reach. 0 if the CPU is halted, and will do it when it wakes.
+u64 ask(X86Cpu* cpu, u32 number, u32 chore) {
     // Sequentially consistent, as in enter_idle and leave_idle(): either we see it idle, and it sees the chore
     // when it wakes, or it sees the chore before it halts.
-    *ticket = cpu->wanted[chore].fetch_add(1, Order::SeqCst) + 1;
-    if (cpu->idle.load(Order::SeqCst)) return false;
+    const u64 ticket = cpu->wanted[chore].fetch_add(1, Order::SeqCst) + 1;
+    if (cpu->idle.load(Order::SeqCst)) return 0;
     raise_nmi(number);
-    return true;
+    return ticket;
 }
 
 }  // namespace
@@ -89,7 +89,7 @@ void ask_all(Chore chore) {
         X86Cpu* cpu = &x86_cpus[i];
         // SeqCst: a CPU that is not live yet performs all chores after it has become so.
         if (cpu == self || !cpu->live.load(Order::SeqCst)) continue;
-        if (!ask(cpu, i, index, &tickets[i])) tickets[i] = 0;
+        tickets[i] = ask(cpu, i, index);
     }
     for (u32 i = 0; i < kMaxGuestCpus; ++i) {
         while (x86_cpus[i].done[index].load(Order::Acquire) < tickets[i]) {

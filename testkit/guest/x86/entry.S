@@ -11,11 +11,13 @@
 // stack. Traps nest to the stacks' depth.
 //
 // NMIs. The CPU holds back NMIs from one until the next IRET (SDM vol. 3, 6.7.1), whichever trap that IRET
-// belongs to: a breakpoint or a fix-up inside an NMI handler opens the door early. An NMI that comes through it
-// finds CPU_IN_NMI set, leaves a note in CPU_NMI_AGAIN and goes back at once on its landing; the first one runs
-// its handler again before it ends (traps.cc), as the hardware would have delivered it. An NMI may hit while
-// the interrupted code is itself on a landing; while it is handled, the gates of the other kinds have a second
-// set of landings (traps.cc), so that its own traps do not write over that one.
+// belongs to: a breakpoint or a fix-up inside an NMI handler would open the door early, so the handler's caller
+// opens it at once (traps.cc), and others' chores (chores.cc) reach a CPU that is in an NMI handler. An NMI that comes
+// through it finds CPU_IN_NMI set and leaves a note in CPU_NMI_AGAIN: the first one runs its handler again before
+// it ends, as the hardware would have delivered it. Then it does the chores, below the stack of what it has
+// interrupted; or, if that is on a landing, nothing, because the trap that has just landed there does them.
+// An NMI may hit while the interrupted code is on a landing; while it is handled, the gates of the other kinds have
+// a second set of landings (traps.cc), so that its own traps do not write over that one.
 #include "testkit/guest/x86/assembly.h"
 
     .code64
@@ -23,42 +25,49 @@
 
 // The landing holds, from its top: SS RSP RFLAGS CS RIP error vector; LAND adds four registers below.
 #define LANDED_VECTOR 32
-#define LANDED_ERROR 40
 #define LANDED_RSP 72
 
-.macro LAND kind_stack
+.macro LAND
     pushq %rax
     pushq %rbx
     pushq %rcx
     pushq %rdx
     movq %rsp, %rdx
     andq $-CPU_PAGE_BYTES, %rdx
-    movq \kind_stack(%rdx), %rcx
-    jmp choose_stack
 .endm
 
 landed_irq:
-    LAND CPU_STACK_IRQ
+    LAND
+    movq CPU_STACK_IRQ(%rdx), %rcx
+    jmp choose_stack
 landed_fault:
-    LAND CPU_STACK_FAULT
+    LAND
+    movq CPU_STACK_FAULT(%rdx), %rcx
+    jmp choose_stack
 landed_debug:
-    LAND CPU_STACK_DEBUG
-
+    LAND
+    movq CPU_STACK_DEBUG(%rdx), %rcx
+    jmp choose_stack
 landed_nmi:
-    pushq %rdx
-    leaq (%rsp), %rdx
-    andq $-CPU_PAGE_BYTES, %rdx
+    LAND
+    movq CPU_STACK_NMI(%rdx), %rcx
     cmpq $0, CPU_IN_NMI(%rdx)
-    jne 1f
     movq $1, CPU_IN_NMI(%rdx)
+    je choose_stack
+    movq $1, CPU_NMI_AGAIN(%rdx)
+    movq $VECTOR_NMI_INSIDE, LANDED_VECTOR(%rsp)
+    xorl %ecx, %ecx
+    jmp choose_stack
+go_back:
     popq %rdx
-    LAND CPU_STACK_NMI
-1:  movq $1, CPU_NMI_AGAIN(%rdx)
-    popq %rdx
+    popq %rcx
+    popq %rbx
+    popq %rax
     addq $16, %rsp
     iretq
 
-// rdx: X86Cpu. rcx: top of the kind's stack. Each of the four tops is compared with the interrupted RSP.
+// rdx: X86Cpu. rcx: top of the kind's stack; 0: only below the interrupted code's frame, or not at all. Each of the
+// four tops is compared with the interrupted RSP.
 choose_stack:
     movq LANDED_RSP(%rsp), %rax
 .irp stack, CPU_STACK_IRQ, CPU_STACK_NMI, CPU_STACK_FAULT, CPU_STACK_DEBUG
@@ -68,6 +77,8 @@ choose_stack:
     cmpq $TRAP_STACK_BYTES, %rbx
     jb 1f
 .endr
+    testq %rcx, %rcx
+    jz go_back
     jmp 2f
 1:  leaq -RED_ZONE(%rax), %rcx
     andq $-16, %rcx

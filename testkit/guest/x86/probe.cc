@@ -39,17 +39,20 @@ struct MapEntry {
     u32 reserved;
 };
 
+// Nothing says that they are aligned.
 template <class T>
-const T* at(u64 physical) {
-    return static_cast<const T*>(direct(physical));
+T load(u64 physical) {
+    T value;
+    __builtin_memcpy(&value, direct(physical), sizeof(T));
+    return value;
 }
 
 void read_memory_map(const StartInfo& info, Machine* machine) {
-    const auto* entries = at<MapEntry>(info.memory_map);
     for (u32 i = 0; i < info.memory_ranges; ++i) {
-        u64 begin = entries[i].base;
-        u64 end = begin + entries[i].size;
-        if (entries[i].type != kRam) continue;
+        const auto entry = load<MapEntry>(info.memory_map + u64{i} * sizeof(MapEntry));
+        if (entry.type != kRam) continue;
+        u64 begin = entry.base;
+        u64 end = begin + entry.size;
         if (begin < kLowMemory) begin = kLowMemory;
         if (end > kMaxRam) end = kMaxRam;
         begin = (begin + kPageBytes - 1) & ~(kPageBytes - 1);
@@ -62,7 +65,7 @@ void read_memory_map(const StartInfo& info, Machine* machine) {
 }
 
 void read_arguments(u64 physical, Machine* machine) {
-    const char* text = at<char>(physical);
+    const char* text = static_cast<const char*>(direct(physical));
     for (size_t i = 0; i < sizeof(machine->args); ++i) {
         machine->args[i] = physical ? text[i] : '\0';
         if (machine->args[i] == '\0') return;
@@ -73,13 +76,13 @@ void read_arguments(u64 physical, Machine* machine) {
 }  // namespace
 
 void probe(u64 boot, Machine* machine) {
-    const StartInfo& info = *at<StartInfo>(boot);
+    const auto info = load<StartInfo>(boot);
     if (info.magic != kMagic || info.version < 1) fail("no hvm_start_info with a memory map");
     *machine = {};
     read_memory_map(info, machine);
     read_arguments(info.arguments, machine);
     if (info.modules) {
-        const Module& module = *at<Module>(info.module_list);
+        const auto module = load<Module>(info.module_list);
         machine->initrd = {module.base, module.size};
     }
     find_cpus(info.rsdp);

@@ -85,6 +85,12 @@ void fault(Frame* frame) {
     on_fault(frame, name ? name : "reserved vector", address);
 }
 
+// A handler that has met a breakpoint may be single-stepped. What follows it must not be.
+void end_stepping() {
+    constexpr u64 kTrapFlag = 1 << 8;
+    asm volatile("pushfq\n\tandq %0, (%%rsp)\n\tpopfq" ::"i"(~kTrapFlag) : "memory", "cc");
+}
+
 void interrupt(Frame* frame) {
     if (frame->vector == kVectorSpurious) return;
     end_of_interrupt();
@@ -101,11 +107,11 @@ void interrupt(Frame* frame) {
             on_fault(frame, "interrupt that nobody asked for; its vector is the address",
                      frame->vector);
     }
+    end_stepping();
     --area->irq_depth;
 }
 
 void handle_nmi(Frame* frame, X86Cpu* cpu) {
-    do_chores(cpu);
     // Acquire: pairs with the release in send_nmi().
     if (!cpu->nmi_wanted.exchange(0, Order::Acquire)) return;
     CpuArea* area = this_area();
@@ -114,14 +120,32 @@ void handle_nmi(Frame* frame, X86Cpu* cpu) {
     --area->nmi_depth;
 }
 
-// entry.S has set in_nmi: another NMI only sets nmi_again, until in_nmi is clear. From there on it nests below us
-// on our stack. Relaxed: all on this CPU, and the compiler is told.
+// The hardware lets NMIs through again after any IRET: here is one, to the next instruction.
+void let_nmis_through() {
+    asm volatile(
+        "movq %%rsp, %%rax\n\t"
+        "pushq %0\n\t"
+        "pushq %%rax\n\t"
+        "pushfq\n\t"
+        "pushq %1\n\t"
+        "pushq $1f\n\t"
+        "iretq\n"
+        "1:" ::"i"(SELECTOR_DATA),
+        "i"(SELECTOR_CODE64)
+        : "rax", "memory");
+}
+
+// entry.S has set in_nmi: another NMI sets nmi_again and does the chores, until in_nmi is clear. From there on it
+// nests below us on our stack, and no other trap may come: an NMI on that one's landing would take our stack.
+// Relaxed: all on this CPU, and the compiler is told.
 void nmi(Frame* frame, X86Cpu* cpu) {
     do {
         cpu->in_nmi.store(1, Order::Relaxed);
         cpu->nmi_again.store(0, Order::Relaxed);
         select_landings(cpu, 1);
+        let_nmis_through();
         handle_nmi(frame, cpu);
+        end_stepping();
         select_landings(cpu, 0);
         cpu->in_nmi.store(0, Order::Relaxed);
         asm volatile("" ::: "memory");
@@ -177,6 +201,8 @@ void guest_x86_trap(barebpf::guest::Frame* frame) {
     using namespace barebpf::guest::arch;
     X86Cpu* cpu = &this_x86();
     leave_idle(cpu);
+    do_chores(cpu);
+    if (frame->vector == VECTOR_NMI_INSIDE) return;
     if (frame->vector == VECTOR_NMI) {
         nmi(frame, cpu);
     } else if (frame->vector == VECTOR_DEBUG) {
