@@ -20,7 +20,7 @@ struct alignas(64) Job {
     void (*function)(void* argument, u32 cpu);
     void* argument;
 };
-Job jobs[kMaxGuestCpus];
+constinit Job jobs[kMaxGuestCpus]{};
 
 Atomic<u32> waiting;  // bit n: CPU n waits for a job to end
 

@@ -185,14 +185,6 @@ void free(u64 frame) {
     if (full) flush_batch();
 }
 
-void free_flushed(u64 frame) {
-    KernelGuard guard(lock);
-    const u64 bit = bit_of(frame);
-    if (test(bit)) fail("a page is freed twice", frame);
-    set(bit);
-    ++free_frames;
-}
-
 bool is_ram(u64 physical) {
     for (u32 i = 0; i < ram_ranges; ++i) {
         if (physical >= ram[i].base && physical - ram[i].base < ram[i].size) return true;

@@ -26,8 +26,6 @@ void start_unmapping();
 u64 alloc();         // readable and writable at direct(); whatever it held. kNoPage: none is left
 u64 alloc_zeroed();  // the same, zeroed
 void free(u64 frame);
-// The frame is in no TLB any more, and not in the direct map.
-void free_flushed(u64 frame);
 
 bool is_ram(u64 physical);  // of the firmware's, image and initrd included
 bool is_free(u64 frame);    // for reports: may be out of date at once

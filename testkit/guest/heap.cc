@@ -97,7 +97,9 @@ void report(const char* what, const BlockReport& block) {
 
 const u8* find_damage(const u8* from, const u8* to, u8 value) {
     const u64 word = 0x0101010101010101u * value;
-    while (from < to && reinterpret_cast<u64>(from) % 8 && *from == value) ++from;
+    for (; from < to && reinterpret_cast<u64>(from) % 8; ++from) {
+        if (*from != value) return from;
+    }
     while (to - from >= 8 && *reinterpret_cast<const u64*>(from) == word) from += 8;
     while (from < to && *from == value) ++from;
     return from < to ? from : nullptr;

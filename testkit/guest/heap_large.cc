@@ -5,7 +5,7 @@
 //     retired   ring of freed ones, oldest first: their pages are unmapped but parked (testkit/guest/page_table.h),
 //               so that an access faults, and neither frames nor addresses are used again
 //
-// The ring empties as a whole, with one flush of the TLBs, when it is full or holds too many pages.
+// The oldest leave the ring when it is full or holds too many pages.
 #include "testkit/guest/address_space.h"
 #include "testkit/guest/frames.h"
 #include "testkit/guest/heap.h"
@@ -84,22 +84,19 @@ Large* take_out(u64 address, size_t size) {
     return block;
 }
 
-// Frames leave the direct map as well: one flush serves both.
+// From here on any access faults, on every CPU.
 void park_pages(const Large& block) {
-    for (u64 i = 0; i < block.pages(); ++i) {
-        const u64 at = block.address + i * kPageBytes;
-        page_table::set_direct(page_table::frame_at(at), Access::None);
-        page_table::park(at);
-    }
+    for (u64 i = 0; i < block.pages(); ++i) page_table::park(block.address + i * kPageBytes);
+    arch::flush_tlb(block.address, block.pages() * kPageBytes);
 }
 
 void release_pages(const Large& block) {
     for (u64 i = 0; i < block.pages(); ++i)
-        frames::free_flushed(page_table::unmap(block.address + i * kPageBytes));
+        frames::free(page_table::unmap(block.address + i * kPageBytes));
     address_space::give_back(block.address, block.pages());
 }
 
-// A copy of the ring's older half or all of it, taken out; how many.
+// Some of the oldest, taken out of the ring; how many.
 u32 take_retired(Large* out, u32 most) {
     KernelGuard guard(lock);
     const u32 count = retired_count < most ? retired_count : most;
@@ -117,7 +114,6 @@ bool release_some() {
     Large some[8];
     const u32 count = take_retired(some, sizeof(some) / sizeof(some[0]));
     if (!count) return false;
-    arch::flush_tlb(kDirectBase, kDeviceBase - kDirectBase);
     for (u32 i = 0; i < count; ++i) release_pages(some[i]);
     return true;
 }
@@ -129,15 +125,15 @@ bool too_many_retired() {
 
 void retire(const Large& block) {
     while (too_many_retired()) release_some();
-    KernelGuard guard(lock);
-    if (retired_count == kRetired) {
-        // Others filled it meanwhile: without a rest, then.
-        arch::flush_tlb(kDirectBase, kDeviceBase - kDirectBase);
-        release_pages(block);
-        return;
+    {
+        KernelGuard guard(lock);
+        if (retired_count < kRetired) {
+            retired[retired_count++] = block;
+            retired_pages += block.pages();
+            return;
+        }
     }
-    retired[retired_count++] = block;
-    retired_pages += block.pages();
+    release_pages(block);  // others filled it meanwhile: without a rest, then
 }
 
 }  // namespace

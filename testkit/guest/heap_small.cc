@@ -250,6 +250,8 @@ Block* block_to_free(void* memory, size_t size) {
 }  // namespace
 
 void init(u64 quarantine_bytes) {
+    // GCC 12 gets the constant heads of an array of lists wrong: all but the first are null.
+    for (SlabList& list : with_free) construct_at<SlabList>(&list);
     quarantine_limit = quarantine_bytes;
 }
 

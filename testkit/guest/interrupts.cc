@@ -17,8 +17,8 @@ struct alignas(64) Mailbox {
     machine::InterruptHandler function;
     void* argument;
 };
-Mailbox irq_mailboxes[kMaxGuestCpus];
-Mailbox nmi_mailboxes[kMaxGuestCpus];
+constinit Mailbox irq_mailboxes[kMaxGuestCpus]{};
+constinit Mailbox nmi_mailboxes[kMaxGuestCpus]{};
 
 bool post(Mailbox& mailbox, machine::InterruptHandler function, void* argument) {
     u32 state = kFree;
@@ -65,6 +65,15 @@ void on_timer(Frame*) {}
 void on_nmi(Frame* frame) {
     answer_dump_request(frame);
     run_mailbox_nmi();
+}
+
+// Whoever sets breakpoints (testkit/guest/inject.cc) brings its own.
+__attribute__((weak)) void on_breakpoint(Frame* frame) {
+    on_fault(frame, "a breakpoint that nobody has set", 0);
+}
+
+__attribute__((weak)) void on_step(Frame* frame) {
+    on_fault(frame, "a step that nobody has asked for", 0);
 }
 
 }  // namespace barebpf::guest

@@ -5,7 +5,8 @@
 
 namespace barebpf::guest {
 
-CpuArea cpu_areas[kMaxGuestCpus];
+// Constant: bring-up uses them before constructors run.
+constinit CpuArea cpu_areas[kMaxGuestCpus]{};
 u32 cpu_count = 1;
 bool areas_ready = false;
 

@@ -204,7 +204,6 @@ boot_main:
     movq $boot_stack_end, %rsp
     movl %ebp, %edi
     xorl %ebp, %ebp
-    pushq $0
     call guest_main
 1:  hlt
     jmp 1b
@@ -217,7 +216,6 @@ started_main:
     movq guest_x86_starting+STARTING_AREA, %rdi
     movq $0, guest_x86_starting+STARTING_AREA  // it has come: start_cpu() goes on
     xorl %ebp, %ebp
-    pushq $0
     call guest_secondary_main
 1:  hlt
     jmp 1b
