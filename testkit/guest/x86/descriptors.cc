@@ -27,7 +27,7 @@ static_assert(offsetof(Frame, vector) == FRAME_VECTOR && offsetof(Frame, error) 
               offsetof(Frame, rflags) == FRAME_RFLAGS && offsetof(Frame, rsp) == FRAME_RSP &&
               offsetof(Frame, ss) == FRAME_SS && sizeof(Frame) == FRAME_BYTES);
 
-X86Cpu x86_cpus[kMaxGuestCpus];
+constinit X86Cpu x86_cpus[kMaxGuestCpus]{};
 
 namespace {
 

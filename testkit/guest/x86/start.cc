@@ -44,7 +44,7 @@ void wait(u64 ns) {
 extern "C" {
 // boot.S reads it.
 extern barebpf::guest::arch::Starting guest_x86_starting;
-barebpf::guest::arch::Starting guest_x86_starting;
+constinit barebpf::guest::arch::Starting guest_x86_starting{};
 }
 
 namespace barebpf::guest::arch {
