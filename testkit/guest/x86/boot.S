@@ -222,9 +222,9 @@ started_main:
 
     .section .rodata.boot, "a"
 no_memory:
-    .asciz "guest: not enough memory: the image itself does not fit; give the guest more (-m)\nguest: FAIL: memory\n"
+    .asciz "guest: FAIL the memory (-m) does not hold the image itself and 1 MiB more\n"
 no_magic:
-    .asciz "guest: no hvm_start_info: not started by QEMU's -kernel\nguest: FAIL: machine\n"
+    .asciz "guest: FAIL no hvm_start_info: not started by QEMU's -kernel\n"
 
     .data
     .balign 16
