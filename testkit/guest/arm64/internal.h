@@ -56,6 +56,7 @@ s64 psci_call(u64 function, u64 a, u64 b, u64 c);
 struct CpuData {
     char* redistributor;
     s32 over_slot;    // the breakpoint whose instruction is being stepped over; negative: none
+    u64 over_pc;      // where that is
     u64 over_pstate;  // the masks to restore after that
     bool stepping;    // on_step() is wanted
     bool in_handler;  // on_breakpoint() or on_step() runs
@@ -87,6 +88,8 @@ bool patch_instruction(u64 pc, u32 instruction);
 void init_debug_cpu();
 bool handle_brk(Frame* frame);  // false: not ours
 bool handle_step(Frame* frame);
+// If it was the copy of an instruction under a breakpoint that faulted, the frame gets the instruction's address.
+void blame_copied_instruction(Frame* frame);
 
 // ── nofault.S ─────────────────────────────────────────────────────────────────────────────────
 // Sends the frame to the landing of the instruction that faulted, if it has one.

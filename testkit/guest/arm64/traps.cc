@@ -133,9 +133,17 @@ u64 frame_fp(const Frame& frame) {
 using namespace arch;
 
 extern "C" void guest_trap_sync(Frame* frame) {
-    if (apply_fixup(frame)) return;
-    if (class_of(*frame) == Class::Brk && handle_brk(frame)) return;
-    if (class_of(*frame) == Class::Step && handle_step(frame)) return;
+    blame_copied_instruction(frame);
+    switch (class_of(*frame)) {
+        case Class::Brk:
+            if (handle_brk(frame)) return;
+            break;
+        case Class::Step:
+            if (handle_step(frame)) return;
+            break;
+        default:
+            if (apply_fixup(frame)) return;
+    }
     on_fault(frame, name(*frame), has_address(*frame) ? frame->address : 0);
 }
 
