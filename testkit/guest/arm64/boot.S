@@ -40,6 +40,9 @@ guest_start:
     mrs x0, CurrentEL
     cmp x0, #(3 << 2)
     b.eq secure
+    mrs x0, id_aa64isar0_el1
+    ubfx x0, x0, #20, #4  // atomic instructions (FEAT_LSE), which all of the image is compiled for
+    cbz x0, old_cpu
     bl to_el1
     adr x0, small_vectors
     msr vbar_el1, x0
@@ -203,6 +206,9 @@ _ZN7barebpf5guest4arch13call_on_stackEmPFvvE:
 secure:
     adr x1, secure_text
     b refuse
+old_cpu:
+    adr x1, old_cpu_text
+    b refuse
 too_small:
     adr x1, too_small_text
 refuse:
@@ -221,6 +227,8 @@ exit_block:
     .quad 0x20026, 1
 secure_text:
     .asciz "guest: FAIL this machine starts at EL3, which is for firmware: use -M virt,secure=off\n"
+old_cpu_text:
+    .asciz "guest: FAIL this CPU has no atomic instructions (ARMv8.1): use -cpu cortex-a76\n"
 too_small_text:
     .asciz "guest: FAIL there is not enough memory for the image: give the machine more (-m)\n"
     .balign 4
