@@ -65,7 +65,7 @@ struct MapRecord {
     char kernel_name[kNameSize];
     u32 name_size;
     u32 zero;
-    // Parts: the name, whole (data sections: ".bss", ...)
+    // Parts: the name, whole (data sections: ".bss", ...); none: it is only made for another map
 };
 static_assert(sizeof(MapRecord) == 80);
 

@@ -143,7 +143,7 @@ bool Checker::check_map(const u8* at) {
     Parts parts(at, map);
     const u8* name = parts.take(map.name_size);
     if (!name || !parts.at_end()) return fail("its parts do not fit");
-    if (!check_name(name, map.name_size)) return false;
+    if (map.name_size && !check_name(name, map.name_size)) return false;
     if (map.zero) return fail("a field that must be zero is not");
     if (!is_object_or_none(map.inner_map, Kind::Map))
         return fail("its inner map is no earlier map");

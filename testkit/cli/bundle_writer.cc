@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "testkit/cli/bundle_writer.h"
 
-#include <algorithm>
 #include <cstring>
 #include <functional>
 
@@ -28,11 +27,6 @@ const auto& known(const Found& all, uint32_t id, const char* what) {
         throw Failure(std::string("it uses a ") + what + " that was not made while it was loaded",
                       "pinned and shared maps cannot be packed: each bundle brings its own");
     return found->second;
-}
-
-template <size_t N>
-std::string kernel_name(const char (&name)[N]) {
-    return {name, strnlen(name, N)};
 }
 
 }  // namespace
@@ -72,18 +66,14 @@ void BundleWriter::need_program(uint32_t id) {
     for (const auto& [insn, map] : program.map_ids) need_map(map);
 }
 
+// Empty for what is only made for another map.
 std::string BundleWriter::map_name(uint32_t id) const {
     auto found = names_.maps.find(id);
-    if (found != names_.maps.end()) return found->second;
-    const std::string name = kernel_name(recording_.maps.at(id).attr.map_name);
-    return name.empty() ? "map." + std::to_string(id) : name;
+    return found == names_.maps.end() ? "" : found->second;
 }
 
 std::string BundleWriter::program_name(uint32_t id) const {
-    auto found = names_.programs.find(id);
-    if (found != names_.programs.end()) return found->second;
-    const std::string name = kernel_name(recording_.programs.at(id).attr.prog_name);
-    return name.empty() ? "program." + std::to_string(id) : name;
+    return names_.programs.at(id);
 }
 
 // Fills in the record's size, and appends it.

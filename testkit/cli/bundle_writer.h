@@ -12,7 +12,7 @@
 
 namespace barebpf::cli {
 
-// What people call an object, by id; of others the kernel's name is taken.
+// What people call an object, by id. A map may have no name: it is only made for another one.
 struct ObjectNames {
     std::map<uint32_t, std::string> maps, programs;
 };

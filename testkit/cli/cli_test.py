@@ -317,6 +317,65 @@ class Objects(Scratch):
         self.assertNotIn("machine code", done.stdout.decode())
 
 
+class FromGuest(Scratch):
+    """A run's plain form says all that there is to show of it."""
+
+    def raw(self, path, pcap_path, *options):
+        return barebpf("run", path, "--pcap", pcap_path, "--raw", *options)
+
+    def test_shown_like_a_run_here(self):
+        cases = [(program(name), capture("mixed")) for name in
+                 ("globals", "socket_filter", "tc_csum", "tc_firewall", "xdp_proto_count", "xdp_rewrite", "xdp_tail")]
+        for path, packets in [*cases, (own("traces"), capture("arp")), (program("globals"), capture("refused"))]:
+            raw = self.raw(path, packets)
+            self.assertTrue(raw.stdout.endswith(b"run: end\n"), raw.stderr)
+            console = self.file("console", b"guest: 2 CPUs\r\n" + raw.stdout.replace(b"\n", b"\r\n") + b"guest: PASS\r\n")
+            guest = ["run", path, "--pcap", packets, "--from-guest", console]
+            self.assertEqual(barebpf(*guest, "--raw").stdout, raw.stdout)
+            shown, here = barebpf(*guest), barebpf("run", path, "--pcap", packets)
+            self.assertEqual(shown.returncode, here.returncode)
+            lines = [line for line in here.stdout.splitlines() if not line.startswith(b"time per packet")]
+            self.assertEqual(shown.stdout.splitlines(), lines, path)
+
+    def test_a_damaged_capture(self):
+        with open(capture("mixed"), "rb") as file:
+            path = self.file("cut.pcap", file.read()[:5000])
+        raw = self.raw(program("globals"), path)
+        self.assertEqual(raw.returncode, 1)
+        self.assertIn(b"\nrun: damaged 36\n", raw.stdout)
+        console = self.file("console", raw.stdout)
+        done = barebpf("run", program("globals"), "--pcap", path, "--from-guest", console)
+        self.says_no(done, "packet 36 cannot be read")
+        self.assertIn("35 packets", done.stdout.decode())
+
+    def test_what_is_none(self):
+        raw = self.raw(program("tc_firewall"), capture("arp")).stdout
+        for text, *phrases in (
+            (b"guest: FAIL\n", "no guest ran a program"),
+            (raw[:-9], "no guest ran a program"),
+            (raw + raw, "a second run begins"),
+            (raw.replace(b" 3 ", b" 6 ", 1), "line 1: a program of another type"),
+            (raw.replace(b"run: packets ", b"run: packets x"), "is no number"),
+            (raw.replace(b"run: map .bss", b"run: map .data"), "there is no map .data"),
+            (raw.replace(b"run: map .bss 2", b"run: map .bss 1"), "map .bss is another one"),
+            (raw.replace(b"run: element 00000000 ", b"run: element 00000000 00"), "a value of another size"),
+            (raw.replace(b"run: element 00000000 ", b"run: element 00000000 0"), "half a byte"),
+            (raw.replace(b"run: element 00000000", b"run: element 000000"), "a key of another size"),
+            (b"run: dance\n", "'dance' is not known"),
+        ):
+            self.assertNotEqual(text, raw, phrases)
+            console = self.file("console", text)
+            done = barebpf("run", program("tc_firewall"), "--pcap", capture("arp"), "--from-guest", console)
+            self.says_no(done, "console", "next:", *phrases)
+        console = self.file("console", self.raw(program("xdp_rewrite"), capture("arp"), "--program", "mark").stdout)
+        guest = ["run", program("xdp_rewrite"), "--pcap", capture("arp"), "--from-guest", console]
+        self.says_no(barebpf(*guest, "--program", "reply"), "ran mark, not reply")
+        self.assertNotIn(b"the first of several", barebpf(*guest).stdout)
+        done = barebpf("run", program("globals"), "--pcap", "x", "--from-guest", "x", "--repeat", "2")
+        self.says_no(done, "does not", status=2)
+        self.says_no(barebpf("run", program("globals"), "--pcap", "x", "--from-guest", "/no/such"), "/no/such: No such")
+
+
 class Pack(Scratch):
     def pack(self, path, *options):
         out = self.file("out.bundle")

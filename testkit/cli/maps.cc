@@ -6,22 +6,24 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <set>
 
 #include "testkit/cli/btf_value.h"
+#include "testkit/cli/recorder.h"
 
 namespace barebpf::cli {
-
-namespace {
 
 bool has_value_per_cpu(bpf_map_type type) {
     return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY ||
            type == BPF_MAP_TYPE_LRU_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE;
 }
 
-bool holds_descriptors(bpf_map_type type) {
+bool holds_objects(bpf_map_type type) {
     return type == BPF_MAP_TYPE_PROG_ARRAY || type == BPF_MAP_TYPE_ARRAY_OF_MAPS ||
            type == BPF_MAP_TYPE_HASH_OF_MAPS;
 }
+
+namespace {
 
 class Reader {
 public:
@@ -32,19 +34,37 @@ public:
           btf_(bpf_object__btf(object.get())) {}
 
     MapContents read() {
+        describe();
+        read_elements();
+        return finish();
+    }
+    MapContents take(std::vector<MapElement> elements) {
+        describe();
+        for (MapElement& element : elements) add(std::move(element));
+        if (contents_.is_array) add_zeros();
+        return finish();
+    }
+
+private:
+    void describe() {
         contents_.type = map_type_name(map_);
+        contents_.type_number = type_;
+        contents_.key_size = bpf_map__key_size(map_);
+        contents_.value_size = bpf_map__value_size(map_);
         contents_.max_entries = bpf_map__max_entries(map_);
+        contents_.flags = bpf_map__map_flags(map_);
         contents_.is_array = type_ == BPF_MAP_TYPE_ARRAY || type_ == BPF_MAP_TYPE_PERCPU_ARRAY;
         contents_.is_data = bpf_map__is_internal(map_);
-        contents_.is_constant = bpf_map__map_flags(map_) & BPF_F_RDONLY_PROG;
+        contents_.is_constant = contents_.flags & BPF_F_RDONLY_PROG;
         contents_.name = shown_name(map_);
-        read_elements();
+    }
+
+    MapContents finish() {
         std::sort(contents_.elements.begin(), contents_.elements.end(),
                   [this](const auto& a, const auto& b) { return less(a.key, b.key); });
         return std::move(contents_);
     }
 
-private:
     // Numbers by value, everything else byte by byte.
     bool less(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b) const {
         if (a.size() == 1 || a.size() == 2 || a.size() == 4 || a.size() == 8) {
@@ -73,27 +93,37 @@ private:
         int failed = bpf_map_get_next_key(fd, nullptr, key.data());
         // A hash may give a key twice to who walks it while it changes; nothing runs here.
         while (!failed) {
-            if (bpf_map_lookup_elem(fd, key.data(), value.data()) == 0) add(key, value);
+            if (bpf_map_lookup_elem(fd, key.data(), value.data()) == 0) add({key, value, {}, {}});
             failed = bpf_map_get_next_key(fd, key.data(), key.data());
         }
         if (errno != ENOENT) contents_.unreadable = errno_name(errno);
     }
 
-    void add(const std::vector<uint8_t>& key, const std::vector<uint8_t>& value) {
-        MapElement element{key, value, {}, {}};
+    void add(MapElement element) {
+        const std::vector<uint8_t>& key = element.key;
         element.typed_key =
             contents_.is_array && key.size() == 4
                 ? Json(number(key))
                 : value_of(btf_, bpf_map__btf_key_type_id(map_), key.data(), key.size());
-        element.typed_value = typed_value(value);
+        if (element.typed_value.is_null()) element.typed_value = typed_value(element.value);
         contents_.elements.push_back(std::move(element));
+    }
+
+    void add_zeros() {
+        std::set<std::vector<uint8_t>> there;
+        for (const MapElement& element : contents_.elements) there.insert(element.key);
+        for (uint32_t i = 0; i < contents_.max_entries; ++i) {
+            const auto* bytes = reinterpret_cast<const uint8_t*>(&i);
+            std::vector<uint8_t> key(bytes, bytes + sizeof i);
+            if (!there.count(key)) add({key, std::vector<uint8_t>(value_room()), {}, {}});
+        }
     }
 
     Json typed_value(const std::vector<uint8_t>& value) const {
         const uint32_t type_id = bpf_map__btf_value_type_id(map_);
         const size_t size = bpf_map__value_size(map_);
         if (contents_.is_data) return variables_of(btf_, type_id, value.data(), value.size());
-        if (holds_descriptors(type_)) return pointee(number(value));
+        if (holds_objects(type_)) return pointee(number(value));
         if (!has_value_per_cpu(type_)) return value_of(btf_, type_id, value.data(), size);
         Json all = Json::array();
         for (size_t at = 0; at < value.size(); at += (size + 7) / 8 * 8)
@@ -109,13 +139,13 @@ private:
 
     // The name behind an id, where it is one of this object's programs or maps.
     Json pointee(uint64_t id) const {
-        for (bpf_program* program : object_.programs()) {
-            bpf_prog_info info = {};
-            uint32_t size = sizeof info;
-            if (type_ == BPF_MAP_TYPE_PROG_ARRAY && bpf_program__fd(program) >= 0 &&
-                bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) == 0 &&
-                info.id == id)
-                return bpf_program__name(program);
+        if (type_ == BPF_MAP_TYPE_PROG_ARRAY) {
+            for (bpf_program* program : object_.programs())
+                if (bpf_program__fd(program) >= 0 && program_id(bpf_program__fd(program)) == id)
+                    return bpf_program__name(program);
+        } else {
+            for (const bpf_map* map : object_.maps())
+                if (bpf_map__fd(map) >= 0 && map_id(bpf_map__fd(map)) == id) return shown_name(map);
         }
         return "id " + std::to_string(id);
     }
@@ -226,15 +256,24 @@ std::string shown_name(const bpf_map* map) {
     return name;
 }
 
-std::vector<MapContents> read_maps(const Object& object) {
-    std::vector<MapContents> all, constants;
-    for (const bpf_map* map : object.maps()) {
-        MapContents contents = Reader(object, map).read();
-        (contents.is_constant ? constants : all).push_back(std::move(contents));
-    }
+std::vector<MapContents> in_order(std::vector<MapContents> maps) {
     // What the program computed comes before what it was given.
-    for (MapContents& contents : constants) all.push_back(std::move(contents));
-    return all;
+    std::vector<MapContents> ordered;
+    for (const bool constant : {false, true})
+        for (MapContents& map : maps)
+            if (map.is_constant == constant) ordered.push_back(std::move(map));
+    return ordered;
+}
+
+MapContents map_contents(const Object& object, const bpf_map* map,
+                         std::vector<MapElement> elements) {
+    return Reader(object, map).take(std::move(elements));
+}
+
+std::vector<MapContents> read_maps(const Object& object) {
+    std::vector<MapContents> all;
+    for (const bpf_map* map : object.maps()) all.push_back(Reader(object, map).read());
+    return in_order(std::move(all));
 }
 
 std::string maps_text(const std::vector<MapContents>& maps, size_t limit) {

@@ -18,7 +18,9 @@ struct MapElement {
 struct MapContents {
     std::string name;  // data sections: ".bss", ...
     std::string type;
-    uint32_t max_entries = 0;
+    bpf_map_type type_number = BPF_MAP_TYPE_UNSPEC;
+    uint32_t key_size = 0, value_size = 0;  // value_size: of one CPU
+    uint32_t max_entries = 0, flags = 0;
     bool is_data = false;   // a data section: typed_value of its one element has the variables
     bool is_array = false;  // every element exists
     bool is_constant = false;
@@ -30,6 +32,17 @@ struct MapContents {
 std::string shown_name(const bpf_map* map);
 
 std::vector<MapContents> read_maps(const Object& object);
+
+// The same of elements that were read elsewhere: key and value of each, and typed_value where the map holds
+// objects. Elements of arrays that are not there are zero.
+MapContents map_contents(const Object& object, const bpf_map* map,
+                         std::vector<MapElement> elements);
+
+// As they are shown.
+std::vector<MapContents> in_order(std::vector<MapContents> maps);
+
+bool has_value_per_cpu(bpf_map_type type);
+bool holds_objects(bpf_map_type type);
 
 // At most limit elements of each map; all-zero elements of arrays are left out.
 std::string maps_text(const std::vector<MapContents>& maps, size_t limit);

@@ -13,6 +13,7 @@
 #include "testkit/cli/errors.h"
 #include "testkit/cli/object.h"
 #include "testkit/cli/options.h"
+#include "testkit/cli/raw_result.h"
 #include "testkit/cli/rejection.h"
 #include "testkit/cli/run_result.h"
 #include "testkit/cli/verdict.h"
@@ -158,46 +159,77 @@ bpf_program* choose(const Object& object, const std::optional<std::string>& name
     return chosen;
 }
 
-int run(const Arguments& arguments) {
-    const auto capture_path = arguments.text("pcap");
-    if (!capture_path)
-        throw UsageError("run needs --pcap FILE",
-                         "packets are recorded with: tcpdump -i eth0 -w packets.pcap");
-    RunResult result;
-    result.repeat = static_cast<uint32_t>(arguments.number("repeat", 1, 1'000'000'000, 1));
-    const auto limit = arguments.number("elements", 0, UINT32_MAX, 32);
-    if (result.repeat > 1 && *capture_path == "-")
-        throw UsageError("--repeat reads the capture twice: it must be a file");
-    const bool jit = wants_jit(arguments);
-    start_world(jit);
-    Capture capture(*capture_path);  // before the work: what is wrong with it is known at once
-    Object object(arguments.operands()[0]);
-    bpf_program* program = choose(object, arguments.text("program"), &result);
-    if (!object.load()) explain_load_failure(object);
-
-    Runner runner(object, program, &result);
-    result.capture_path = *capture_path;
-    result.out_path = arguments.text("out").value_or("");
-    std::optional<CaptureWriter> writer;
-    if (!result.out_path.empty())
-        writer.emplace(result.out_path, *capture_path, capture.has_nanoseconds());
-    runner.run_all(capture, writer ? &*writer : nullptr);
-    if (writer) writer->finish();
-    if (writer) result.written = writer->written();
-    result.maps = read_maps(object);
-    result.trace = std::move(trace());
-    if (result.repeat > 1) runner.time_all(*capture_path, result.repeat);
-
+void print(const RunResult& result, const Arguments& arguments, uint64_t element_limit) {
     if (arguments.json())
         print_json(run_json(result));
+    else if (arguments.has("raw"))
+        std::printf("%s", run_raw(result).c_str());
     else
-        std::printf("%s", run_text(result, limit).c_str());
+        std::printf("%s", run_text(result, element_limit).c_str());
     std::fflush(stdout);
     if (!result.damage.empty())
         std::fprintf(stderr,
                      "barebpf: %s\n    next: what is shown is of the packets before it; record it "
                      "anew, or repair it: tcpdump -r IN -w OUT\n",
                      result.damage.c_str());
+}
+
+void run_here(const Arguments& arguments, RunResult* result) {
+    Capture capture(
+        result->capture_path);  // before the work: what is wrong with it is known at once
+    Object object(arguments.operands()[0]);
+    bpf_program* program = choose(object, arguments.text("program"), result);
+    if (!object.load()) explain_load_failure(object);
+
+    Runner runner(object, program, result);
+    result->out_path = arguments.text("out").value_or("");
+    std::optional<CaptureWriter> writer;
+    if (!result->out_path.empty())
+        writer.emplace(result->out_path, result->capture_path, capture.has_nanoseconds());
+    runner.run_all(capture, writer ? &*writer : nullptr);
+    if (writer) writer->finish();
+    if (writer) result->written = writer->written();
+    result->maps = read_maps(object);
+    result->trace = std::move(trace());
+    if (result->repeat > 1) runner.time_all(result->capture_path, result->repeat);
+}
+
+// The object is loaded for its maps' and programs' types; what they hold was printed by a guest.
+void show_guest(const Arguments& arguments, RunResult* result) {
+    for (const char* option : {"out", "repeat"})
+        if (arguments.has(option))
+            throw UsageError(std::string("--") + option + " runs packets, --from-guest does not");
+    Object object(arguments.operands()[0]);
+    const std::string expected =
+        bpf_program__name(choose(object, arguments.text("program"), result));
+    if (!object.load()) explain_load_failure(object);
+    result->object_path = object.path();
+    read_raw(*arguments.text("from-guest"), object, result);
+    if (result->program == expected) return;
+    if (arguments.has("program"))
+        throw Failure(*arguments.text("from-guest") + ": the guest ran " + result->program +
+                      ", not " + expected);
+    result->chosen_by_us = false;
+    result->others.clear();
+}
+
+int run(const Arguments& arguments) {
+    const auto capture_path = arguments.text("pcap");
+    if (!capture_path)
+        throw UsageError("run needs --pcap FILE",
+                         "packets are recorded with: tcpdump -i eth0 -w packets.pcap");
+    RunResult result;
+    result.capture_path = *capture_path;
+    result.repeat = static_cast<uint32_t>(arguments.number("repeat", 1, 1'000'000'000, 1));
+    const auto limit = arguments.number("elements", 0, UINT32_MAX, 32);
+    if (result.repeat > 1 && *capture_path == "-")
+        throw UsageError("--repeat reads the capture twice: it must be a file");
+    start_world(wants_jit(arguments));
+    if (arguments.has("from-guest"))
+        show_guest(arguments, &result);
+    else
+        run_here(arguments, &result);
+    print(result, arguments, limit);
     return result.damage.empty() && result.errors.empty() ? 0 : kExitNo;
 }
 
@@ -218,6 +250,9 @@ const Command& run_command() {
          {"repeat", "N", "after that, time N runs of each packet (maps are shown as before)"},
          kEngineOption,
          {"elements", "N", "at most N elements of each map (32)"},
+         {"from-guest", "FILE",
+          "show what a guest's console says of such a run (testkit/guest/run)"},
+         {"raw", nullptr, "the plain form that guests print"},
          kJsonOption},
         "    barebpf run count.bpf.o --pcap packets.pcap\n"
         "    barebpf run firewall.bpf.o --pcap in.pcap --out passed.pcap --program ingress\n"
