@@ -40,8 +40,9 @@ MIB = 1 << 20
 PAGE = 1 << 16
 ARM64_RAM = 0x40000000
 
+# qboot instead of SeaBIOS: half the time to boot. Without SATA it has nothing to wait for.
 QEMU = {
-    "x86": ["qemu-system-x86_64", "-M", "q35", "-cpu", "max",
+    "x86": ["qemu-system-x86_64", "-M", "q35,sata=off", "-bios", "qboot.rom", "-cpu", "max",
             "-device", "isa-debug-exit,iobase=0xf4,iosize=4"],
     "arm64": ["qemu-system-aarch64", "-M", "virt,gic-version={gic}", "-cpu", "cortex-a76",
               "-semihosting-config", "enable=on,target=native"],

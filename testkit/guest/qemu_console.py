@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 
 RUN = re.compile(r"\[ RUN      \] (\S+?)\.(\S+)")
 END = re.compile(r"\[(       OK |  FAILED  |  SKIPPED )\] (\S+?)\.(\S+)(?: \((\d+) ms\))?\s*$")
-AT = re.compile(r"^guest:   at (0x[0-9a-f]+)\s*$")
+STACK = re.compile(r"^guest:   (at|from|allocated by|freed by)((?: 0x[0-9a-f]+)+)\s*$")
 OUTCOMES = {"OK": "passed", "FAILED": "failed", "SKIPPED": "skipped"}
 CONTROL = re.compile(r"\x1b[\[()][0-9;?]*[A-Za-z]|[^\t\x20-\x7e\x80-\U0010ffff]")
 
@@ -22,8 +22,9 @@ class Case:
 class Console:
     """Takes the guest's bytes, hands on its lines, and keeps what counts at the end.
 
-    Lines `guest:   at 0xADDRESS` are held back until the dump is complete, and then handed on with
-    what `name` calls each address, so that a symbolizer runs once for each dump.
+    Lines `guest:   WORD 0xADDRESS...` (at: an instruction; from, allocated by, freed by: where calls return to)
+    are held back until the stack is complete, and then handed on with what `name` calls each address, so that
+    a symbolizer runs once for each stack.
     """
 
     def __init__(self, write, name):
@@ -49,9 +50,10 @@ class Console:
     def flush(self):
         """What was held back goes out, with names."""
         if self._addresses:
-            names = self._name([int(address, 16) for address in self._addresses])
-            for address, text in zip(self._addresses, names):
-                self._print(f"guest:   at {address} {text}")
+            # A return address is that of the instruction after the call.
+            names = self._name([int(address, 16) - (word != "at") for word, address in self._addresses])
+            for (word, address), text in zip(self._addresses, names):
+                self._print(f"guest:   {word} {address} {text}")
             self._addresses = []
 
     def unfinished(self):
@@ -63,9 +65,9 @@ class Console:
         self._write(line + "\n")
 
     def _line(self, line):
-        address = AT.match(line)
+        address = STACK.match(line)
         if address:
-            self._addresses.append(address.group(1))
+            self._addresses += [(address.group(1), number) for number in address.group(2).split()]
             return
         self.flush()
         self._print(line)

@@ -274,10 +274,11 @@ class Dump(unittest.TestCase):
     def test_lines_in_pieces(self):
         written = []
         console = qemu_console.Console(written.append, lambda addresses: [f"<{a:x}>" for a in addresses])
-        for piece in (b"gue", b"st:   at 0x1", b"2\r\nguest: PA", b"SS"):
+        for piece in (b"gue", b"st:   at 0x1", b"2\r\nguest:   freed by 0x20 0x30\nguest: PA", b"SS"):
             console.feed(piece)
         console.finish()
-        self.assertEqual("".join(written), "guest:   at 0x12 <12>\nguest: PASS\n")
+        self.assertEqual("".join(written), "guest:   at 0x12 <12>\nguest:   freed by 0x20 <1f>\n"
+                         "guest:   freed by 0x30 <2f>\nguest: PASS\n")
         self.assertEqual(console.last_line, "guest: PASS")
 
 
