@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "kernel/bpf/map_types.h"
-#include "testkit/test.h"
 #include "testkit/machine.h"
+#include "testkit/test.h"
 
 namespace barebpf {
 namespace {
@@ -192,9 +192,10 @@ TEST_F(ArrayMapTest, InlinedLookupsAgreeWithTheFunction) {
 
 // A word is never half old and half new.
 TEST_F(ArrayMapTest, WordsAreNotTorn) {
+    NEEDS_CPUS(2);
     make(array_attr(8, 1));
     host::Atomic<u32> torn{};
-    test::run_on_cpus(3, [&](u32 cpu) {
+    test::run_on_cpus(test::cpus_up_to(3), [&](u32 cpu) {
         for (u32 i = 0; i < 50000; ++i) {
             if (cpu == 0) {
                 update(0, i * u64{0x100000001});
@@ -211,6 +212,7 @@ TEST_F(ArrayMapTest, WordsAreNotTorn) {
 
 // A spin lock in the value is neither read nor written, and BPF_F_LOCK keeps values whole.
 TEST_F(ArrayMapTest, LockedValuesAreWhole) {
+    NEEDS_CPUS(2);
     struct Value {
         u32 head;
         u32 lock;
@@ -221,7 +223,7 @@ TEST_F(ArrayMapTest, LockedValuesAreWhole) {
         map_->spin_lock_offset = offset;
         const u32 key = 0;
         host::Atomic<u32> torn{};
-        test::run_on_cpus(3, [&](u32 cpu) {
+        test::run_on_cpus(test::cpus_up_to(3), [&](u32 cpu) {
             for (u32 i = 0; i < 20000; ++i) {
                 Value value{};
                 if (cpu == 0) {

@@ -3,10 +3,6 @@
 // it refuses is what we must refuse.
 #include "kernel/bpf/btf.h"
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstring>
 #include <random>
 #include <string>
@@ -78,14 +74,15 @@ Checked check(const std::vector<u8>& bytes, u32* size_of_last = nullptr) {
     return {result.ok() ? 0 : to_int(result.error()), text};
 }
 
-// 0 or errno; -1: the kernel does not let us ask.
+// 0 or errno; -1: there is no other kernel, or it does not let us ask.
 int kernel_says(const std::vector<u8>& bytes) {
     bpf_attr attr{};
     attr.btf = reinterpret_cast<u64>(bytes.data());
     attr.btf_size = u32(bytes.size());
-    const long fd = syscall(SYS_bpf, BPF_BTF_LOAD, &attr, sizeof attr);
-    if (fd < 0) return errno == EPERM || errno == ENOSYS ? -1 : errno;
-    close(int(fd));
+    const s64 fd = test::kernel_bpf(BPF_BTF_LOAD, &attr, sizeof attr);
+    if (fd == -to_int(Errno::Perm) || fd == -to_int(Errno::NoSys)) return -1;
+    if (fd < 0) return static_cast<int>(-fd);
+    test::kernel_close(static_cast<int>(fd));
     return 0;
 }
 
@@ -247,7 +244,8 @@ TEST(Btf, AgreesWithTheKernelOnDamage) {
         const int kernel = kernel_says(bytes);
         ASSERT_EQ(ours.error == 0, kernel == 0) << "round " << round << ": " << ours.log;
         // With two faults at once, which is met first depends on the order of the walk.
-        const bool loop = ours.error == EEXIST || kernel == EEXIST;
+        constexpr int kExist = to_int(Errno::Exist);
+        const bool loop = ours.error == kExist || kernel == kExist;
         ASSERT_TRUE(loop || ours.error == kernel) << "round " << round << ": " << ours.log;
         refused += ours.error != 0;
     }

@@ -3,12 +3,9 @@
 // kernel that the test runs on. Every function returns what bpf(2) does, errors as -errno.
 #pragma once
 
-#include <errno.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include "kernel/bpf/syscall.h"
-#include "testkit/user/user.h"
+#include "testkit/machine.h"
+#include "testkit/test.h"
 
 namespace barebpf::test {
 
@@ -16,19 +13,16 @@ struct OurBpf {
     static s64 call(u32 command, void* attr, u32 size) {
         return bpf_command(command, host::UserAddress{reinterpret_cast<u64>(attr)}, size);
     }
-    // As an ordinary thread closes: outside, so that the object is gone when this returns.
+    // The object is gone when this returns, if nothing else holds it.
     static void close(int fd) {
-        user::Outside outside;
         machine::close_fd(fd);
+        settle();
     }
 };
 
 struct KernelBpf {
-    static s64 call(u32 command, void* attr, u32 size) {
-        const long result = ::syscall(SYS_bpf, command, attr, size);
-        return result < 0 ? -errno : result;
-    }
-    static void close(int fd) { ::close(fd); }
+    static s64 call(u32 command, void* attr, u32 size) { return kernel_bpf(command, attr, size); }
+    static void close(int fd) { kernel_close(fd); }
 };
 
 inline u64 address_of(const void* pointer) {

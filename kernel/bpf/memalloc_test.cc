@@ -4,8 +4,8 @@
 #include <set>
 #include <vector>
 
-#include "testkit/test.h"
 #include "testkit/machine.h"
+#include "testkit/test.h"
 
 namespace barebpf {
 namespace {
@@ -110,7 +110,7 @@ TEST_F(MemallocTest, NothingIsLostOrHandedOutTwice) {
     constexpr u32 kTurns = 5000;
     make(16, 64);
     host::Atomic<u32> conflicts{};
-    test::run_on_cpus(4, [&](u32 cpu) {
+    test::run_on_cpus(test::cpus_up_to(4), [&](u32 cpu) {
         u32 held[8];
         for (u32 turn = 0; turn < kTurns; ++turn) {
             u32 count = 0;

@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "testkit/test.h"
 #include "testkit/machine.h"
+#include "testkit/test.h"
 
 namespace barebpf {
 namespace {
@@ -69,7 +69,7 @@ TEST_F(PercpuFreelistTest, NothingIsLostOrHandedOutTwice) {
     make(kCount);
     std::vector<host::Atomic<u32>> owners(kCount + 1);
     host::Atomic<u32> conflicts{};
-    test::run_on_cpus(8, [&](u32 cpu) {
+    test::run_on_cpus(test::cpus_up_to(8), [&](u32 cpu) {
         u32 held[4];
         for (u32 turn = 0; turn < kTurns; ++turn) {
             u32 count = 0;
@@ -95,6 +95,7 @@ TEST_F(PercpuFreelistTest, NothingIsLostOrHandedOutTwice) {
 TEST_F(PercpuFreelistTest, SurvivesNmis) {
     constexpr u32 kCount = 16;
     make(kCount);
+    NEEDS_CPUS(2);
     host::Atomic<u32> running{1};
     host::Atomic<u32> nmis{};
     struct Shared {

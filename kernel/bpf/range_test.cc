@@ -3,22 +3,22 @@
 // around them, and no function may lose what the words show to be possible.
 #include "kernel/bpf/range.h"
 
-#include <ostream>
+#include <string>
 
 #include "kernel/bpf/range_oracle_test.h"
 #include "testkit/test.h"
 
 namespace barebpf {
 
+namespace {
+
 // For messages of failed expectations.
-void PrintTo(const Scalar& scalar, std::ostream* out) {
+std::string text_of(const Scalar& scalar) {
     char memory[512];
     TextBuffer text(memory);
     print_scalar(text, scalar);
-    *out << text.c_str();
+    return text.c_str();
 }
-
-namespace {
 
 using test::concrete_alu;
 using test::concrete_jump;
@@ -64,8 +64,8 @@ TEST(Range, AluResultsHoldWhatTheInstructionGives) {
                     for (const u64 y : {b.first, b.second}) {
                         ASSERT_TRUE(result.contains(concrete_alu(c.op, x, y, is64, c.off)))
                             << "op " << int{c.op} << " off " << c.off << " is64 " << is64 << ": "
-                            << x << ", " << y << testing::PrintToString(a.scalar)
-                            << testing::PrintToString(b.scalar) << testing::PrintToString(result);
+                            << x << ", " << y << text_of(a.scalar) << text_of(b.scalar)
+                            << text_of(result);
                     }
                 }
             }
@@ -148,7 +148,7 @@ TEST(Range, JumpsKeepThePairsThatTakeThem) {
                         ASSERT_NE(taken, holds ? Taken::Never : Taken::Always);
                         ASSERT_TRUE(way.possible && way.dst.contains(x) && way.src.contains(y))
                             << "op " << int{op} << " is32 " << is32 << ": " << x << ", " << y
-                            << testing::PrintToString(a.scalar) << testing::PrintToString(b.scalar);
+                            << text_of(a.scalar) << text_of(b.scalar);
                     }
                 }
                 ASSERT_TRUE(taken != Taken::Never || !ways.taken.possible);

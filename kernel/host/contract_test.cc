@@ -17,20 +17,20 @@ using OuterLock = SpinLock<OuterClass>;
 using InnerLock = SpinLock<InnerClass>;
 
 TEST(Contract, LocksExcludeOneAnother) {
-    constexpr u32 kCpus = 4;
+    const u32 cpus = test::cpus_up_to(4);
     constexpr u32 kTurns = 20000;
     static OuterLock outer;
     static InnerLock inner;
     static u64 plain;
     plain = 0;
-    test::run_on_cpus(kCpus, [](u32) {
+    test::run_on_cpus(cpus, [](u32) {
         for (u32 i = 0; i < kTurns; ++i) {
             Guard<OuterLock, IrqSave> outer_guard(outer);
             Guard<InnerLock, NoIrq> inner_guard(inner);
             ++plain;
         }
     });
-    EXPECT_EQ(plain, u64{kCpus} * kTurns);
+    EXPECT_EQ(plain, u64{cpus} * kTurns);
 }
 
 // What code in an interrupted context does; the analysis knows only one context.

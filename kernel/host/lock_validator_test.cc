@@ -18,11 +18,6 @@ struct HighClass {
 using Low = SpinLock<LowClass>;
 using High = SpinLock<HighClass>;
 
-class LockValidatorDeathTest : public testing::Test {
-protected:
-    void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
-};
-
 void take_in_order(Low& low, High& high) {
     Guard<Low, IrqSave> outer(low);
     Guard<High, NoIrq> inner(high);
@@ -35,75 +30,6 @@ TEST(LockValidator, RightOrderIsSilent) {
     take_in_order(low, high);
     { Guard<High, IrqSave> alone(high); }
     take_in_order(low, high);
-}
-
-void take_in_wrong_order() {
-    Cpu::Entry inside;
-    Low low;
-    High high;
-    Guard<High, IrqSave> outer(high);
-    Guard<Low, NoIrq> inner(low);
-}
-
-TEST_F(LockValidatorDeathTest, WrongOrderNamesBoth) {
-    EXPECT_DEATH(take_in_wrong_order(),
-                 "wrong order: low_lock .rank 10. while holding high_lock .rank 20.");
-}
-
-void take_two_of_one_class() {
-    Cpu::Entry inside;
-    Low first;
-    Low second;
-    Guard<Low, IrqSave> outer(first);
-    Guard<Low, NoIrq> inner(second);
-}
-
-TEST_F(LockValidatorDeathTest, TwoOfOneClassAreAWrongOrder) {
-    EXPECT_DEATH(take_two_of_one_class(), "wrong order: low_lock");
-}
-
-// The compiler would see these by itself; what it cannot see goes through a pointer.
-void take(Low* lock) {
-    validator::acquiring(LowClass::kClass, lock);
-    validator::acquired(LowClass::kClass, lock);
-}
-
-void take_twice() {
-    Cpu::Entry inside;
-    Low lock;
-    take(&lock);
-    take(&lock);
-}
-
-void release_another() {
-    Cpu::Entry inside;
-    Low held;
-    Low other;
-    take(&held);
-    validator::released(LowClass::kClass, &other);
-}
-
-TEST_F(LockValidatorDeathTest, TakenTwiceAndReleasedButNotHeld) {
-    EXPECT_DEATH(take_twice(), "taken twice: low_lock");
-    EXPECT_DEATH(release_another(), "released but not held: low_lock");
-}
-
-void sleep_with_a_lock() {
-    Cpu::Entry inside;
-    Low lock;
-    Guard<Low, IrqSave> guard(lock);
-    synchronize_rcu();
-}
-
-void leave_with_a_lock() {
-    Low lock;
-    Cpu::Entry inside;
-    take(&lock);
-}
-
-TEST_F(LockValidatorDeathTest, SleepingAndLeavingWithALock) {
-    EXPECT_DEATH(sleep_with_a_lock(), "synchronize_rcu.. while holding low_lock");
-    EXPECT_DEATH(leave_with_a_lock(), "leaving the library while holding low_lock");
 }
 
 }  // namespace

@@ -98,8 +98,9 @@ TEST_F(IdTableTest, AgreesWithAnOrderedMap) {
 
 TEST_F(IdTableTest, IdsGivenOutAtOnceAreDistinct) {
     constexpr u32 kEach = 500;
-    std::vector<Thing> things(3 * kEach);
-    test::run_on_cpus(3, [&](u32 cpu) {
+    const u32 cpus = test::cpus_up_to(3);
+    std::vector<Thing> things(cpus * kEach);
+    test::run_on_cpus(cpus, [&](u32 cpu) {
         for (u32 i = 0; i < kEach; ++i) {
             Thing& thing = things[cpu * kEach + i];
             thing.id = insert(&thing);

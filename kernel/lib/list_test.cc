@@ -61,18 +61,19 @@ TEST(List, OneObjectInTwoLists) {
 }
 
 TEST(LocklessStack, EveryItemIsTakenOnce) {
-    constexpr u32 kCpus = 3;
+    NEEDS_CPUS(2);
+    const u32 pushing = test::cpus_up_to(4) - 1;
     constexpr u32 kEach = 2000;
-    std::vector<Node> nodes(kCpus * kEach);
+    std::vector<Node> nodes(pushing * kEach);
     std::vector<u32> taken(nodes.size());
     LocklessStack<Node, &Node::stacked> stack;
-    host::Atomic<u32> pushers{kCpus};
+    host::Atomic<u32> pushers{pushing};
     for (u32 i = 0; i < nodes.size(); ++i) nodes[i].value = static_cast<int>(i);
     const auto drain = [&] {
         stack.take_all([&](Node* node) { ++taken[static_cast<size_t>(node->value)]; });
     };
-    test::run_on_cpus(kCpus + 1, [&](u32 cpu) {
-        if (cpu < kCpus) {
+    test::run_on_cpus(pushing + 1, [&](u32 cpu) {
+        if (cpu < pushing) {
             for (u32 i = 0; i < kEach; ++i) stack.push(&nodes[cpu * kEach + i]);
             pushers.fetch_sub(1, host::Order::Release);
             return;

@@ -81,7 +81,8 @@ TEST(NullsList, AReaderCarriedAwayStartsAgain) {
 
 // Elements wander between two buckets all the time; what stays is always found, what is nowhere never.
 TEST(NullsList, WhatStaysIsAlwaysFoundWhileOthersMove) {
-    constexpr u32 kReaders = 2;
+    NEEDS_CPUS(2);
+    const u32 readers = test::cpus_up_to(3) - 1;
     constexpr u32 kMoves = 200000;
     constexpr u32 kMoving = 4;
     constexpr u32 kStays = 100;
@@ -99,8 +100,8 @@ TEST(NullsList, WhatStaysIsAlwaysFoundWhileOthersMove) {
     }
     host::Atomic<u32> done{};
     host::Atomic<u32> wrong{};
-    test::run_on_cpus(kReaders + 1, [&](u32 cpu) {
-        if (cpu == kReaders) {  // the one writer, which is as good as a lock
+    test::run_on_cpus(readers + 1, [&](u32 cpu) {
+        if (cpu == readers) {  // the one writer, which is as good as a lock
             for (u32 i = 0; i < kMoves; ++i) {
                 const u32 from = i / kMoving % 2;
                 buckets[from].remove(&moving[i % kMoving]);

@@ -3,10 +3,6 @@
 // the running kernel's verifier says of a program that does just that.
 //
 // Skipped where bpf(2) is not permitted.
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstring>
 
 #include "kernel/net/packet.h"
@@ -37,7 +33,7 @@ int kernel_load(u32 type, const bpf_insn* insns, u32 count) {
     attr.insns = reinterpret_cast<u64>(insns);
     attr.insn_cnt = count;
     attr.license = reinterpret_cast<u64>("GPL");
-    return static_cast<int>(syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof attr));
+    return static_cast<int>(test::kernel_bpf(BPF_PROG_LOAD, &attr, sizeof attr));
 }
 
 bool kernel_allows(u32 type, u32 offset, u32 size, bool write) {
@@ -50,7 +46,7 @@ bool kernel_allows(u32 type, u32 offset, u32 size, bool write) {
         insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
     };
     const int fd = kernel_load(type, program, 4);
-    if (fd >= 0) close(fd);
+    if (fd >= 0) test::kernel_close(fd);
     return fd >= 0;
 }
 
@@ -74,8 +70,8 @@ void compare(const ProgTypeOps& ops) {
     const bpf_insn empty[] = {insn(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0),
                               insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)};
     const int fd = kernel_load(ops.type, empty, 2);
-    if (fd < 0) GTEST_SKIP() << "bpf(2) is not permitted: " << strerror(errno);
-    close(fd);
+    if (fd < 0) GTEST_SKIP() << "bpf(2) of the running kernel: error " << -fd;
+    test::kernel_close(fd);
     Prog prog;
     prog.type = ops.type;
     for (u32 offset = 0; offset < ops.ctx_size + 8; ++offset) {

@@ -2,17 +2,16 @@
 // Grace periods under load. Readers follow a pointer and look at what it points to; the writer
 // replaces it, and the callback poisons the old object at once: a reader that sees poison was let
 // down.
-#include <atomic>
-#include <thread>
-
 #include "kernel/host/contract.h"
+#include "testkit/machine.h"
 #include "testkit/test.h"
-#include "testkit/user/user.h"
 
 namespace barebpf {
 namespace {
 
+using host::Atomic;
 using host::Cpu;
+using host::Order;
 
 constexpr u64 kGood = 0x600d600d600d600d;
 constexpr u64 kPoison = 0xdeaddeaddeaddead;
@@ -20,22 +19,22 @@ constexpr u64 kPoison = 0xdeaddeaddeaddead;
 struct Node {
     host::RcuHead head;
     u64 value;
-    std::atomic<u64>* freed;
+    Atomic<u64>* freed;
     Node* next_dead;
 };
 
 // Poisoned objects stay what they are until the test is over: memory that is used again at once
 // would look good to a reader that came too late.
-std::atomic<Node*> graveyard{nullptr};
+Atomic<Node*> graveyard{nullptr};
 
 void bury(Node* node) {
-    node->next_dead = graveyard.load();
-    while (!graveyard.compare_exchange_weak(node->next_dead, node)) {
+    node->next_dead = graveyard.load(Order::Relaxed);
+    while (!graveyard.compare_exchange(node->next_dead, node, Order::Release, Order::Relaxed)) {
     }
 }
 
 void empty_graveyard() {
-    Node* node = graveyard.exchange(nullptr);
+    Node* node = graveyard.exchange(nullptr, Order::Acquire);  // pairs with the release in bury()
     while (node) {
         Node* next = node->next_dead;
         delete node;
@@ -46,19 +45,25 @@ void empty_graveyard() {
 void poison(host::RcuHead* head) {
     Node* node = reinterpret_cast<Node*>(head);
     node->value = kPoison;
+    Atomic<u64>* freed = node->freed;
     bury(node);
-    ++*node->freed;
+    freed->fetch_add(1, Order::Release);
 }
 
 struct World {
     host::RcuPointer<Node> pointer;
-    std::atomic<u64> made{0};
-    std::atomic<u64> freed{0};
-    std::atomic<u64> bad{0};
-    std::atomic<u64> reads{0};
+    Atomic<u64> made{};
+    Atomic<u64> freed{};
+    Atomic<u64> bad{};
+    Atomic<u64> reads{};
 
+    World() { pointer.publish(make()); }
+    ~World() {
+        delete pointer.get_locked();
+        empty_graveyard();
+    }
     Node* make() {
-        ++made;
+        made.fetch_add(1, Order::Relaxed);
         return new Node{{}, kGood, &freed, nullptr};
     }
     void replace(bool process) {
@@ -73,22 +78,27 @@ struct World {
         host::RcuReadGuard guard;
         Node* node = pointer.dereference();
         for (u32 i = 0; i < 20; ++i) {
-            if (node->value != kGood) ++bad;
+            if (node->value != kGood) bad.fetch_add(1, Order::Relaxed);
             // Now and then lose the processor in the middle, so that a short grace period shows.
-            if (i == 10 && ++reads % 32 == 0) std::this_thread::yield();
+            if (i == 10 && reads.fetch_add(1, Order::Relaxed) % 32 == 0) test::lose_processor();
         }
+    }
+    // All but the one that is published.
+    void expect_all_freed() {
+        EXPECT_EQ(freed.load(Order::Acquire), made.load(Order::Relaxed) - 1);
+        EXPECT_EQ(bad.load(Order::Relaxed), 0u);
     }
 };
 
 TEST(Rcu, ReadersNeverSeeFreedObjects) {
     World world;
-    world.pointer.publish(world.make());
-    test::run_on_cpus(4, [&](u32 cpu) {
+    test::run_on_cpus(test::cpus_up_to(4), [&](u32 cpu) {
         for (u32 i = 0; i < 4000; ++i) {
             if (cpu < 2) {
                 world.read();
-            } else {
-                world.replace(cpu == 3);
+            }
+            if (cpu >= 2 || test::cpus() < 4) {
+                world.replace(cpu % 2);
                 if (i % 100 == 0) host::synchronize_rcu();
                 if (i % 1000 == 0) host::rcu_barrier();
             }
@@ -98,57 +108,49 @@ TEST(Rcu, ReadersNeverSeeFreedObjects) {
     Cpu::Entry inside;
     world.replace(false);
     host::rcu_barrier();
-    EXPECT_EQ(world.bad, 0u);
-    EXPECT_EQ(world.freed, world.made - 1);
-    delete world.pointer.get_locked();
-    empty_graveyard();
+    world.expect_all_freed();
 }
 
-// Threads that enter and leave all the time, as callers of bpf(2) do.
+// Callers that enter and leave all the time, as those of bpf(2) do.
 TEST(Rcu, EnteringAndLeavingIsEnough) {
     World world;
-    world.pointer.publish(world.make());
-    std::atomic<bool> stop{false};
-    std::thread reader([&] {
-        while (!stop) {
+    Atomic<u32> stop{};
+    test::run_outside_on_cpus(test::cpus_up_to(2), [&](u32 cpu) {
+        while (cpu == 1 && !stop.load(Order::Relaxed)) {
             Cpu::Entry inside;
             world.read();
         }
+        for (u32 i = 0; cpu == 0 && i < 5000; ++i) {
+            Cpu::Entry inside;
+            world.replace(i % 2);
+        }
+        stop.store(1, Order::Relaxed);
     });
-    for (u32 i = 0; i < 5000; ++i) {
-        Cpu::Entry inside;
-        world.replace(i % 2);
-    }
-    stop = true;
-    reader.join();
     // Everybody has left, so everything queued has run, without anybody asking.
-    EXPECT_EQ(world.freed, world.made - 1);
-    EXPECT_EQ(world.bad, 0u);
-    delete world.pointer.get_locked();
-    empty_graveyard();
+    world.expect_all_freed();
 }
 
 // The last to leave runs what others could not.
 TEST(Rcu, TheReaderThatWasInTheWayRunsTheCallbacks) {
+    NEEDS_CPUS(2);
     World world;
-    world.pointer.publish(world.make());
-    std::atomic<u32> phase{0};
-    std::thread reader([&] {
-        user::EntryOn inside(2);
-        phase = 1;
-        while (phase == 1) std::this_thread::yield();
+    Atomic<u32> phase{};
+    test::run_outside_on_cpus(2, [&](u32 cpu) {
+        if (cpu == 1) {
+            Cpu::Entry inside;
+            phase.store(1, Order::Release);
+            while (phase.load(Order::Acquire) == 1) test::lose_processor();
+            return;
+        }
+        while (phase.load(Order::Acquire) == 0) test::lose_processor();
+        {
+            Cpu::Entry inside;
+            world.replace(false);
+        }
+        EXPECT_EQ(world.freed.load(Order::Relaxed), 0u);
+        phase.store(2, Order::Release);
     });
-    while (phase == 0) std::this_thread::yield();
-    {
-        user::EntryOn inside(1);
-        world.replace(false);
-    }
-    EXPECT_EQ(world.freed, 0u);
-    phase = 2;
-    reader.join();
-    EXPECT_EQ(world.freed, 1u);
-    delete world.pointer.get_locked();
-    empty_graveyard();
+    EXPECT_EQ(world.freed.load(Order::Acquire), 1u);
 }
 
 // A chain of objects, each of which releases the next and waits for readers doing so.
@@ -183,47 +185,53 @@ TEST(Rcu, ProcessCallbacksMayWaitThemselves) {
 }
 
 // call_rcu() from an NMI that hits call_rcu().
-TEST(Rcu, CallsFromNmisAreNotLost) {
-    World world;
-    world.pointer.publish(world.make());
-    std::atomic<u32> phase{0};
-    std::thread target([&] {
-        user::EntryOn inside(1);
-        phase = 1;
-        while (phase == 1) {
-            world.replace(false);
-            Cpu::yield_point();
-            std::this_thread::yield();
-        }
-    });
-    while (phase == 0) std::this_thread::yield();
-    // The handler allocates nothing. An NMI that finds the target off its CPU does nothing, so what
-    // was called is counted there.
-    static Node nodes[200];
-    static std::atomic<u64> called_in_nmi;
-    static std::atomic<u64> freed_in_nmi;
-    called_in_nmi = freed_in_nmi = 0;
-    for (Node& node : nodes) {
-        machine::send_nmi(
-            1,
-            [](void* to) {
-                ++called_in_nmi;
-                host::call_rcu(static_cast<host::RcuHead*>(to),
-                               [](host::RcuHead*) { ++freed_in_nmi; });
-            },
-            &node.head);
+struct FromNmi {
+    static constexpr u32 kCount = 200;
+    host::RcuHead heads[kCount];
+    Atomic<u32> called{};
+    static inline Atomic<u32> freed{};
+
+    // It allocates nothing. One that comes late finds that there were enough.
+    static void call(void* self_pointer) {
+        auto* self = static_cast<FromNmi*>(self_pointer);
+        const u32 turn = self->called.fetch_add(1, Order::Relaxed);
+        if (turn >= kCount) return;
+        host::call_rcu(&self->heads[turn],
+                       [](host::RcuHead*) { freed.fetch_add(1, Order::Relaxed); });
     }
-    // All signals are delivered before the target can notice the end.
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    phase = 2;
-    target.join();
-    Cpu::Entry inside;
-    host::rcu_barrier();
-    EXPECT_GT(called_in_nmi, 0u);
-    EXPECT_EQ(freed_in_nmi, called_in_nmi);
-    EXPECT_EQ(world.freed, world.made - 1);
-    delete world.pointer.get_locked();
-    empty_graveyard();
+};
+
+TEST(Rcu, CallsFromNmisAreNotLost) {
+    NEEDS_CPUS(2);
+    World world;
+    static FromNmi nmi;  // a late NMI may still look at it
+    nmi.called.store(0, Order::Relaxed);
+    nmi.freed.store(0, Order::Relaxed);
+    Atomic<u32> target{~0u};
+    Atomic<u32> stop{};
+    test::run_outside_on_cpus(2, [&](u32 cpu) {
+        if (cpu == 1) {
+            Cpu::Entry inside;
+            target.store(host::cpu_id(), Order::Release);
+            while (!stop.load(Order::Acquire)) {
+                world.replace(false);
+                Cpu::yield_point();
+                test::lose_processor();
+            }
+            return;
+        }
+        while (target.load(Order::Acquire) == ~0u) test::lose_processor();
+        while (nmi.called.load(Order::Relaxed) < FromNmi::kCount) {
+            machine::send_nmi(target.load(Order::Relaxed), FromNmi::call, &nmi);
+        }
+        stop.store(1, Order::Release);
+    });
+    {
+        Cpu::Entry inside;
+        host::rcu_barrier();
+    }
+    EXPECT_EQ(nmi.freed.load(Order::Relaxed), FromNmi::kCount);
+    world.expect_all_freed();
 }
 
 }  // namespace

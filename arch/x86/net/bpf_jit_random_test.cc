@@ -2,7 +2,7 @@
 // Random programs, compiled and interpreted: same result, same memory. The programs are made of the
 // shapes that the compiler's fusions look for, in many near-misses, in a loop, with jumps across.
 // BAREBPF_SEED and BAREBPF_PROGRAMS choose another series.
-#include <cstdlib>
+#include <cstdio>
 #include <random>
 
 #include "arch/x86/net/bpf_jit_program_test.h"
@@ -392,14 +392,9 @@ void fill(u8* memory, u32 seed) {
     for (u32 i = 0; i < kMemory + 64; i++) memory[i] = static_cast<u8>(random());
 }
 
-u32 from_environment(const char* name, u32 otherwise) {
-    const char* value = getenv(name);
-    return value ? static_cast<u32>(strtoul(value, nullptr, 0)) : otherwise;
-}
-
 TEST(BpfJitRandom, AgreesWithTheInterpreter) {
-    u32 seed = from_environment("BAREBPF_SEED", 1);
-    u32 programs = from_environment("BAREBPF_PROGRAMS", 3000);
+    const u32 seed = static_cast<u32>(::barebpf::test::setting("seed", 1));
+    const u32 programs = static_cast<u32>(::barebpf::test::setting("programs", 3000));
     alignas(16) static u8 memory[kMemory + 64];  // one place, so that addresses agree
     for (u32 n = 0; n < programs; n++) {
         Generator generator(seed + n);

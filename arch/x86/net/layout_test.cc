@@ -1,44 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Labels and jump sizes: exact cases at the edges of a short jump's reach, and random tangles of
-// jumps against LLVM's own relaxation, byte for byte.
+// Labels and jump sizes: exact cases at the edges of a short jump's reach. layout_llvm_test.cc has LLVM's own
+// relaxation to compare with.
 #include "arch/x86/net/layout.h"
 
-#include <functional>
-#include <random>
-
-#include "arch/x86/net/assembler.h"
-#include "arch/x86/net/llvm_oracle_test.h"
+#include "arch/x86/net/layout_program_test.h"
 #include "testkit/test.h"
 
 namespace barebpf::x86 {
 namespace {
 
-using Bytes = std::vector<u8>;
-
-struct Program {
-    explicit Program(u32 labels, u32 jumps)
-        : marks(labels), records(jumps), layout(marks.data(), labels, records.data(), jumps) {}
-
-    Bytes build(const std::function<void(Assembler&)>& generate) {
-        Assembler first({}, &layout);
-        generate(first);
-        EXPECT_TRUE(layout.relax());
-        Bytes code(65536);
-        Assembler second({code.data(), static_cast<u32>(code.size())}, &layout);
-        generate(second);
-        EXPECT_TRUE(second.ok());
-        code.resize(second.position());
-        return code;
-    }
-
-    std::vector<Layout::Mark> marks;
-    std::vector<Layout::Jump> records;
-    Layout layout;
-};
-
-void fill(Assembler& out, u32 count) {
-    for (u32 i = 0; i < count; i++) out.nop(1);
-}
+using namespace layout_test;
 
 TEST(Layout, ShortForwardJumpReaches127) {
     for (u32 gap : {0u, 1u, 127u, 128u, 1000u}) {
@@ -147,64 +118,7 @@ TEST(Layout, FailsOnMisuse) {
     }
 }
 
-struct Item {
-    enum Kind { Fill, Jmp, Jcc, Bind } kind;
-    u32 argument;
-};
-
-std::vector<Item> tangle(u32 seed, u32 labels) {
-    std::mt19937 random(seed);
-    std::vector<Item> items;
-    for (u32 i = 0; i < labels * 3; i++) {
-        items.push_back({Item::Fill, static_cast<u32>(random() % 40)});
-        items.push_back(
-            {random() % 2 ? Item::Jmp : Item::Jcc, static_cast<u32>(random() % labels)});
-    }
-    for (u32 i = 0; i < labels; i++)
-        items.insert(items.begin() + static_cast<long>(random() % items.size()),
-                     Item{Item::Bind, i});
-    return items;
-}
-
-TEST(Layout, SameBytesAsLlvmOnRandomTangles) {
-    std::string assembler = oracle::find_program("llvm-mc");
-    std::string objcopy = oracle::find_program("llvm-objcopy");
-    if (assembler.empty() || objcopy.empty()) GTEST_SKIP() << "llvm-mc, llvm-objcopy not installed";
-    for (u32 seed = 1; seed <= 20; seed++) {
-        constexpr u32 kLabels = 60;
-        auto items = tangle(seed, kLabels);
-        std::string source = ".intel_syntax noprefix\n";
-        for (const Item& item : items) {
-            std::string label = "L" + std::to_string(item.argument);
-            if (item.kind == Item::Fill)
-                for (u32 i = 0; i < item.argument; i++) source += "nop\n";
-            if (item.kind == Item::Jmp) source += "jmp " + label + "\n";
-            if (item.kind == Item::Jcc) source += "jg " + label + "\n";
-            if (item.kind == Item::Bind) source += label + ":\n";
-        }
-        Program program(kLabels, 3 * kLabels);
-        for (u32 i = 0; i < kLabels; i++) program.layout.new_label();
-        Bytes code = program.build([&](Assembler& out) {
-            for (const Item& item : items) {
-                if (item.kind == Item::Fill) fill(out, item.argument);
-                if (item.kind == Item::Jmp) out.jump(Label{item.argument});
-                if (item.kind == Item::Jcc) out.jump(Condition::Greater, Label{item.argument});
-                if (item.kind == Item::Bind) out.bind(Label{item.argument});
-            }
-        });
-        oracle::Scratch scratch;
-        oracle::write_file(scratch.file("t.s"), source);
-        std::string command = assembler + " --triple=x86_64 -filetype=obj " + scratch.file("t.s") +
-                              " -o " + scratch.file("t.o") + " && " + objcopy +
-                              " -O binary -j .text " + scratch.file("t.o") + " " +
-                              scratch.file("t.bin");
-        ASSERT_EQ(system(command.c_str()), 0);
-        std::string expected = oracle::read_file(scratch.file("t.bin"));
-        EXPECT_EQ(std::string(code.begin(), code.end()), expected) << "seed " << seed;
-    }
-}
-
-// The same tangles with padded jumps: none crosses or ends a line, each reaches its label.
+// Random tangles with padded jumps: none crosses or ends a line, each reaches its label.
 TEST(Layout, PaddedJumpsStayWithinTheirLines) {
     constexpr u32 kLabels = 60;
     struct Emitted {
