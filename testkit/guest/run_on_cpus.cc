@@ -2,6 +2,7 @@
 // A test on several CPUs at once.
 #include "testkit/guest/guest.h"
 #include "testkit/guest/kernel.h"
+#include "testkit/test.h"
 
 namespace barebpf::test {
 
@@ -10,6 +11,7 @@ namespace {
 using guest::Order;
 
 struct Together {
+    Where where;
     void (*function)(void* closure, u32 cpu);
     void* closure;
     u32 count;
@@ -21,6 +23,7 @@ void run_one(void* argument, u32 cpu) {
     // Nobody starts before everybody is here: acq_rel, so that all see what was written before.
     all->arrived.fetch_add(1, Order::AcqRel);
     while (all->arrived.load(Order::Acquire) < all->count) backend::spin_hint();
+    if (all->where == Where::Outside) return all->function(all->closure, cpu);
     host::Cpu::Entry inside;
     all->function(all->closure, cpu);
 }
@@ -43,7 +46,8 @@ private:
 
 }  // namespace
 
-void run_on_cpus_raw(u32 count, void (*function)(void* closure, u32 cpu), void* closure) {
+void run_on_cpus_raw(u32 count, Where where, void (*function)(void* closure, u32 cpu),
+                     void* closure) {
     if (count > guest::cpu_count) {
         char reason[32];
         TextBuffer out(reason);
@@ -53,7 +57,7 @@ void run_on_cpus_raw(u32 count, void (*function)(void* closure, u32 cpu), void* 
     }
     if (guest::this_cpu() != 0) guest::fail("run_on_cpus() is for the boot CPU");
     Outside outside;
-    Together all{function, closure, count, {}};
+    Together all{where, function, closure, count, {}};
     for (u32 cpu = 1; cpu < count; ++cpu) {
         if (!guest::start_on_cpu(cpu, run_one, &all)) guest::fail("a CPU is not idle", cpu);
     }

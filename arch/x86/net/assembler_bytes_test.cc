@@ -2,6 +2,8 @@
 // Known byte rows, worked out by hand from the opcode tables and the ModRM, SIB, REX and VEX rules
 // of the SDM vol. 2. They need no tool, so every build host can run them; assembler_llvm_test.cc
 // covers the rest of the space.
+#include <cstring>
+
 #include "arch/x86/net/assembler.h"
 #include "testkit/test.h"
 

@@ -3,6 +3,8 @@
 // relaxation to compare with.
 #include "arch/x86/net/layout.h"
 
+#include <cstring>
+
 #include "arch/x86/net/layout_program_test.h"
 #include "testkit/test.h"
 
