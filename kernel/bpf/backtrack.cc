@@ -308,7 +308,8 @@ Result<HistoryEntry*> entry_of_step(VerifierEnv& env) {
         const u32 capacity = state.history_capacity ? state.history_capacity * 2 : 16;
         void* memory = env.pool.take(capacity * sizeof(HistoryEntry));
         if (!memory) return Errno::NoMem;
-        __builtin_memcpy(memory, state.history, state.history_count * sizeof(HistoryEntry));
+        if (state.history_count)
+            __builtin_memcpy(memory, state.history, state.history_count * sizeof(HistoryEntry));
         env.pool.give(state.history, state.history_capacity * sizeof(HistoryEntry));
         state.history = static_cast<HistoryEntry*>(memory);
         state.history_capacity = capacity;
