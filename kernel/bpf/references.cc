@@ -10,7 +10,8 @@ Result<u32> acquire_reference(VerifierEnv& env, u32 insn) {
         const u32 capacity = state.ref_capacity ? state.ref_capacity * 2 : 4;
         void* memory = env.pool.take(capacity * sizeof(AcquiredRef));
         if (!memory) return Errno::NoMem;
-        __builtin_memcpy(memory, state.refs, state.ref_count * sizeof(AcquiredRef));
+        if (state.ref_count)
+            __builtin_memcpy(memory, state.refs, state.ref_count * sizeof(AcquiredRef));
         env.pool.give(state.refs, state.ref_capacity * sizeof(AcquiredRef));
         state.refs = static_cast<AcquiredRef*>(memory);
         state.ref_capacity = capacity;

@@ -13,8 +13,9 @@ namespace barebpf {
 
 namespace {
 
+// Nothing may be at no address.
 void copy_bytes(void* to, const void* from, size_t size) {
-    __builtin_memcpy(to, from, size);
+    if (size) __builtin_memcpy(to, from, size);
 }
 
 // slots for at least count, old content kept.
