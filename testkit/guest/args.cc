@@ -79,7 +79,7 @@ u64 Arguments::number(const char* name, u64 otherwise) const {
     const char* text = value(name);
     if (!text) return otherwise;
     u64 number = 0;
-    if (!parse_number(text, &number)) fail_with("argument ", name, "=", text, ": not a number");
+    if (!parse_number(text, &number)) refuse("argument ", name, "=", text, ": not a number");
     return number;
 }
 

@@ -7,6 +7,9 @@
 
 namespace barebpf::guest {
 
+// The final line and the exit status. Any context; must not fail.
+[[noreturn]] void finish(u32 status, const char* text);
+
 // A line of the kernel's own: "guest: " and the parts.
 template <class... Parts>
 void say(const Parts&... parts) {
@@ -24,6 +27,16 @@ template <class... Parts>
     fail(out.c_str());
 }
 
+// What was asked for cannot be had (arguments, memory, CPUs): the line and the end, without a dump.
+template <class... Parts>
+[[noreturn]] void refuse(const Parts&... parts) {
+    char line[200];
+    TextBuffer out(line);
+    out.print(parts...);
+    print_line(out.c_str());
+    finish(1, out.c_str());
+}
+
 // From here on whoever writes does so without the lock, and every other CPU's lines are dropped.
 void take_console(u32 cpu);
 
@@ -37,8 +50,5 @@ void print_stack(u64 pc, u64 frame_pointer);
 void answer_dump_request(Frame* frame);
 // The caller's CPU has printed its own: lets each other one print, by NMI, in bounded time.
 void dump_other_cpus();
-
-// The final line and the exit status. Any context; must not fail.
-[[noreturn]] void finish(u32 status, const char* text);
 
 }  // namespace barebpf::guest

@@ -64,7 +64,7 @@ void start_cpus(u32 wanted) {
         if (!prepare_area(cpu)) fail("no memory for the stacks of CPU", cpu);
         // Before it runs: whoever waits for all CPUs counts it from its first instruction on.
         if (!arch::start_cpu(&cpu_areas[cpu]) || !wait_online(cpu_areas[cpu]))
-            fail_with("CPU ", cpu, " of ", wanted, " did not come up");
+            refuse("CPU ", cpu, " of ", wanted, " did not come up");
         cpu_count = cpu + 1;
     }
 }

@@ -72,7 +72,7 @@ void check_size(const Machine& machine) {
     const u64 image = static_cast<u64>(guest_image_end - guest_image_begin);
     const u64 needed = image + machine.initrd.size + kRoom;
     if (bytes >= needed) return;
-    fail_with("needs at least ", needed >> 10, " KiB, the machine has ", bytes >> 10, " KiB");
+    refuse("needs at least ", needed >> 10, " KiB, the machine has ", bytes >> 10, " KiB");
 }
 
 // The next free page's bit, taken; kNoPage.

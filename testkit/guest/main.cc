@@ -21,7 +21,7 @@ Machine machine;
 u32 wanted_cpus(const Arguments& arguments) {
     const u64 wanted = arguments.number("cpus", machine.cpu_count ? machine.cpu_count : 1);
     if (wanted < 1 || wanted > kMaxGuestCpus)
-        fail_with("argument cpus=", wanted, ": 1 to ", kMaxGuestCpus, " can be used");
+        refuse("argument cpus=", wanted, ": 1 to ", kMaxGuestCpus, " can be used");
     return static_cast<u32>(wanted);
 }
 

@@ -119,7 +119,7 @@ void plant(const char* kind) {
         plant.deed();
         fail_with("planted ", kind, " was not found out");
     }
-    fail_with("argument plant=", kind, ": no such deed");
+    refuse("argument plant=", kind, ": no such deed");
 }
 
 }  // namespace barebpf::guest
