@@ -121,7 +121,9 @@ TEST(GuestExecMemory, TooLargeIsRefusedAndNothingStays) {
     const u64 before = frames::free_count();
     // More than there is memory for, less than the window.
     const u64 pages = frames::total_count() < kProgramSize / kPageBytes ? frames::total_count() : 0;
-    if (pages) EXPECT_FALSE(host::exec_reserve(static_cast<u32>(pages * kPageBytes), &code, owner));
+    if (pages) {
+        EXPECT_FALSE(host::exec_reserve(static_cast<u32>(pages * kPageBytes), &code, owner));
+    }
     EXPECT_GE(frames::free_count() + 128, before);  // idle pages and page tables may stay
     EXPECT_EQ(owner.bytes(), 0u);
 }

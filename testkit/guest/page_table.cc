@@ -28,6 +28,7 @@ constexpr u32 kEntries = 512;
 constexpr u32 kLevels = 4;
 
 u64 root_frame = kNoPage;
+Atomic<u64> tables;
 
 using Entry = Atomic<u64>;
 
@@ -57,6 +58,7 @@ Entry* next_table(Entry& entry, bool make) {
         const u64 link = arch::table_entry(fresh);
         if (entry.compare_exchange(value, link, Order::AcqRel, Order::Acquire)) {
             value = link;
+            tables.fetch_add(1, Order::Relaxed);
         } else {
             frames::free(fresh);
         }
@@ -128,6 +130,10 @@ void init() {
 
 u64 root() {
     return root_frame;
+}
+
+u64 table_count() {
+    return tables.load(Order::Relaxed);
 }
 
 bool map(u64 address, u64 frame, Access access, bool device) {

@@ -18,7 +18,8 @@ namespace barebpf::guest::page_table {
 
 // Builds the final tables over frames and image, and uses them on this CPU.
 void init();
-u64 root();  // physical; what a started CPU comes up on
+u64 root();         // physical; what a started CPU comes up on
+u64 table_count();  // frames that are tables; they are never freed
 
 bool map(u64 address, u64 frame, Access access,
          bool device = false);  // false: no frame for a table
