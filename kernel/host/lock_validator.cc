@@ -121,6 +121,10 @@ void forget_held() {
     }
 }
 
+u32 held_outside_nmi() {
+    return stacks[cpu_id()][kNormal].depth;
+}
+
 void expect_none_held(const char* where) {
     const Stack& stack = this_stack();
     if (stack.depth) report(where, nullptr, stack.held[stack.depth - 1].lock_class);

@@ -26,12 +26,17 @@ void released(const LockClass& lock_class, const void* lock);
 void expect_none_held(const char* where);
 // In a copy of another process's memory: nobody here holds anything.
 void forget_held();
+// How many locks this CPU holds outside of NMI context: for tests that choose where to interrupt. Any context.
+u32 held_outside_nmi();
 #else
 inline void acquiring(const LockClass&, const void*) {}
 inline void acquired(const LockClass&, const void*) {}
 inline void released(const LockClass&, const void*) {}
 inline void expect_none_held(const char*) {}
 inline void forget_held() {}
+inline u32 held_outside_nmi() {
+    return 0;
+}
 #endif
 
 }  // namespace validator

@@ -107,6 +107,8 @@ void set_stepping(Frame* frame, bool on);
 // ── Dumps ─────────────────────────────────────────────────────────────────────────────────────
 void print_frame(const Frame& frame);  // by guest::print_line()
 u64 frame_pc(const Frame& frame);
+u64 frame_return_address(
+    const Frame& frame);  // of a function that is about to execute its first instruction
 u64 frame_sp(const Frame& frame);
 u64 frame_fp(
     const Frame&
@@ -118,8 +120,9 @@ u64 frame_fp(
 extern "C" [[noreturn]] void guest_main(u64 boot);
 extern "C" [[noreturn]] void guest_secondary_main(CpuArea* area);
 
-void on_ipi(Frame* frame);    // irq_depth has been raised, interrupts are off, the controller has been told
-void on_timer(Frame* frame);  // the same
+void on_ipi(
+    Frame* frame);  // irq_depth has been raised, interrupts are off, the controller has been told
+void on_timer(Frame* frame);       // the same
 void on_nmi(Frame* frame);         // nmi_depth has been raised
 void on_breakpoint(Frame* frame);  // nmi_depth has been raised
 void on_step(Frame* frame);        // nmi_depth has been raised

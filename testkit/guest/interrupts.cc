@@ -60,8 +60,6 @@ void on_ipi(Frame*) {
     run_mailbox_irq();
 }
 
-void on_timer(Frame*) {}
-
 void on_nmi(Frame* frame) {
     answer_dump_request(frame);
     run_mailbox_nmi();

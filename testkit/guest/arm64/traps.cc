@@ -121,6 +121,10 @@ void print_frame(const Frame& frame) {
 u64 frame_pc(const Frame& frame) {
     return frame.pc;
 }
+u64 frame_return_address(const Frame& frame) {
+    return frame.x[30];
+}
+
 u64 frame_sp(const Frame& frame) {
     return frame.sp;
 }

@@ -188,6 +188,10 @@ void print_frame(const Frame& frame) {
 u64 frame_pc(const Frame& frame) {
     return frame.rip;
 }
+u64 frame_return_address(const Frame& frame) {
+    return *reinterpret_cast<const u64*>(frame.rsp);
+}
+
 u64 frame_sp(const Frame& frame) {
     return frame.rsp;
 }

@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Faults on purpose into maps and their freelist: an NMI before each instruction of an operation runs every
+// operation on the same map; a CPU stops before each instruction while others go on; interrupts and NMIs at random.
+// Nothing deadlocks, is lost, handed out twice, or read that was never written.
+#include <vector>
+
+#include "kernel/bpf/hashtab.h"
+#include "kernel/bpf/percpu_freelist.h"
+#include "testkit/inject.h"
+#include "testkit/test.h"
+
+namespace barebpf {
+namespace {
+
+using host::Atomic;
+using host::Order;
+using inject::Trace;
+
+Trace trace;  // a quarter of a megabyte
+
+// Both words are key << 32 | counter, so that a reader can tell whether it was ever written for that key.
+struct Value {
+    u64 words[2];
+};
+
+Value value_of(u32 key, u32 counter) {
+    const u64 word = u64{key} << 32 | counter;
+    return {{word, word}};
+}
+
+class Subject {
+public:
+    void make(u32 type, u32 entries, u32 flags) {
+        bpf_attr attr{};
+        attr.map_type = type;
+        attr.key_size = 4;
+        attr.value_size = sizeof(Value);
+        attr.max_entries = entries;
+        attr.map_flags = flags;
+        const MapOps* ops = map_ops(attr.map_type);
+        map = ops->create(attr).release();
+        map_init_from_attr(map, ops, attr);
+    }
+    void destroy() {
+        map_put(map);
+        host::rcu_barrier();
+    }
+    s64 update(u32 key, u32 counter, u64 flags = BPF_ANY) {
+        host::RcuReadGuard rcu;
+        const Value value = value_of(key, counter);
+        return map->ops->update(map, &key, &value, flags);
+    }
+    s64 erase(u32 key) {
+        host::RcuReadGuard rcu;
+        return map->ops->erase(map, &key);
+    }
+    // Present, absent, or torn: a value that was never written for this key.
+    enum Found { Absent, Present, Torn };
+    Found look(u32 key) {
+        host::RcuReadGuard rcu;
+        Value value{};
+        if (map->ops->copy_value) {
+            if (map->ops->copy_value(map, &key, &value, 0)) return Absent;
+        } else {
+            const void* found = map->ops->lookup(map, &key);
+            if (!found) return Absent;
+            for (u32 i = 0; i < 2; ++i) {
+                value.words[i] =
+                    host::atomic_at<u64>(static_cast<const u64*>(found) + i).load(Order::Relaxed);
+            }
+        }
+        if (value.words[0] == 0 && map->type == BPF_MAP_TYPE_ARRAY) return Present;
+        return value.words[0] >> 32 == key ? Present : Torn;
+    }
+    // As many elements as it may hold can be inserted, and no more.
+    void expect_whole(u32 entries) {
+        for (u32 key = 0; key < 2000; ++key) erase(key);
+        host::rcu_barrier();
+        for (u32 key = 0; key < entries; ++key) ASSERT_EQ(update(key, 1), 0) << key;
+        EXPECT_EQ(update(entries, 1), -to_int(Errno::TooBig));
+    }
+
+    Map* map = nullptr;
+};
+
+// What interrupts: all operations, on keys of its own and on those that the interrupted code works on.
+class Intruder {
+public:
+    static constexpr u32 kFirst = 1000;
+    static constexpr u32 kOwn = 4;
+
+    explicit Intruder(Subject* subject) : subject_(subject) {}
+    static void run(void* argument) { static_cast<Intruder*>(argument)->once(); }
+
+    void once() {
+        const u32 turn = turns_.fetch_add(1, Order::Relaxed);
+        const u32 slot = turn % kOwn;
+        const u32 key = kFirst + slot;
+        if (subject_->look(key) != (there_[slot] ? Subject::Present : Subject::Absent)) count(bad_);
+        const bool erase = there_[slot] && turn % 3 == 0;
+        const s64 result =
+            erase ? subject_->erase(key)
+                  : subject_->update(key, turn, there_[slot] ? BPF_EXIST : BPF_NOEXIST);
+        if (result == 0) {
+            there_[slot] = !erase;
+            count(done_);
+        } else if (result != -to_int(Errno::Busy) && result != -to_int(Errno::NoMem) &&
+                   result != -to_int(Errno::TooBig)) {
+            count(bad_);
+        }
+        // What the interrupted operation is about: any answer but a torn one.
+        for (u32 theirs = 0; theirs < 3; ++theirs) {
+            if (subject_->look(theirs) == Subject::Torn) count(bad_);
+        }
+    }
+    u32 turns() const { return turns_.load(Order::Relaxed); }
+    u32 done() const { return done_.load(Order::Relaxed); }
+    u32 bad() const { return bad_.load(Order::Relaxed); }
+
+private:
+    static void count(Atomic<u32>& counter) { counter.fetch_add(1, Order::Relaxed); }
+
+    Subject* subject_;
+    Atomic<u32> turns_{}, done_{}, bad_{};
+    bool there_[kOwn] = {};
+};
+
+// An operation that can be repeated: what it needs, what it does, what must be true after.
+struct Operation {
+    const char* name;
+    void (*prepare)(Subject& subject);
+    s64 (*run)(Subject& subject);
+    Subject::Found after;  // of key 1
+};
+
+const Operation kOperations[] = {
+    {"replace", [](Subject& s) { s.update(1, 1); },
+     [](Subject& s) { return s.update(1, 2, BPF_EXIST); }, Subject::Present},
+    {"insert", [](Subject& s) { s.erase(1); },
+     [](Subject& s) { return s.update(1, 3, BPF_NOEXIST); }, Subject::Present},
+    {"erase", [](Subject& s) { s.update(1, 4); }, [](Subject& s) { return s.erase(1); },
+     Subject::Absent},
+    {"look up", [](Subject& s) { s.update(1, 5); },
+     [](Subject& s) { return s.look(1) == Subject::Present ? s64{0} : s64{-1}; }, Subject::Present},
+};
+
+struct Attempt {
+    Subject* subject;
+    const Operation* operation;
+    s64 result;
+};
+
+NOINLINE void run_operation(void* argument) {
+    auto* run = static_cast<Attempt*>(argument);
+    run->result = run->operation->run(*run->subject);
+}
+
+class MapInject : public ::testing::Test {
+public:
+    static constexpr u32 kEntries = 12;  // few buckets: what interrupts hits those that matter
+
+    void each_hash(void (MapInject::*test)()) {
+        for (const u32 flags : {0u, u32{BPF_F_NO_PREALLOC}}) {
+            subject_.make(BPF_MAP_TYPE_HASH, kEntries, flags);
+            for (u32 key = 0; key < 3; ++key) ASSERT_EQ(subject_.update(key, 0), 0);
+            (this->*test)();
+            subject_.expect_whole(kEntries);
+            subject_.destroy();
+        }
+    }
+    bool record(const Operation& operation) {
+        operation.prepare(subject_);
+        Attempt run{&subject_, &operation, 0};
+        const bool can = trace.record(Trace::Where::Everywhere, run_operation, &run);
+        if (can) {
+            EXPECT_EQ(run.result, 0) << operation.name;
+            EXPECT_GT(trace.size(), 20u) << operation.name;
+        }
+        return can;
+    }
+
+    void nmi_before_each_instruction();
+    void others_go_on_while_one_stands_still();
+    void storm(inject::Kind kind);
+    void storm_of_interrupts() { storm(inject::Kind::Irq); }
+    void storm_of_nmis() { storm(inject::Kind::Nmi); }
+
+    host::Cpu::Entry inside_;
+    Subject subject_;
+    bool skipped_ = false;
+};
+
+void MapInject::nmi_before_each_instruction() {
+    Intruder intruder(&subject_);
+    for (const Operation& operation : kOperations) {
+        if (!record(operation)) {
+            skipped_ = true;
+            return;
+        }
+        u32 refused = 0;
+        inject::at_each_instruction(
+            trace, host::cpu_id(),
+            [&] {
+                operation.prepare(subject_);
+                Attempt run{&subject_, &operation, 0};
+                run_operation(&run);
+                EXPECT_EQ(run.result, 0) << operation.name;
+                refused += run.result != 0;
+                EXPECT_EQ(subject_.look(1), operation.after) << operation.name;
+                host::Cpu::yield_point();  // what was deleted comes back
+            },
+            [&] { intruder.once(); });
+        EXPECT_EQ(refused, 0u) << operation.name;
+    }
+    EXPECT_EQ(intruder.bad(), 0u);
+    // Refused only where the interrupted code held the very bucket.
+    EXPECT_GT(intruder.done(), intruder.turns() / 2);
+}
+
+TEST_F(MapInject, AnNmiBeforeEachInstructionOfAHashOperation) {
+    each_hash(&MapInject::nmi_before_each_instruction);
+    if (skipped_) GTEST_SKIP() << "no single steps here";
+}
+
+// A look-up never waits for who stands still, whatever that one holds; who wants to write waits for a holder of the
+// same bucket and then goes on.
+void MapInject::others_go_on_while_one_stands_still() {
+    if (test::cpus() < 2) {
+        skipped_ = true;
+        return;
+    }
+    const u32 writers = test::cpus() > 2 ? 1 : 0;
+    for (const Operation& operation : kOperations) {
+        if (!record(operation)) {
+            skipped_ = true;
+            return;
+        }
+        Atomic<u32> bad{};
+        u32 stood = 0;
+        // Not every one: the neighbours of an instruction are in the same state.
+        for (u32 i = 0; i < trace.size(); i += 7) {
+            operation.prepare(subject_);
+            inject::Hold hold(trace[i], 1);
+            Atomic<u32> done{};  // its way may not pass here: that of the CPU that recorded did
+            test::run_on_cpus(2 + writers, [&](u32 cpu) {
+                if (cpu == 1) {
+                    Attempt run{&subject_, &operation, 0};
+                    run_operation(&run);
+                    if (run.result != 0) bad.fetch_add(1, Order::Relaxed);
+                    done.store(1, Order::Release);
+                    return;
+                }
+                while (!hold.is_held() && !done.load(Order::Acquire)) host::spin_hint();
+                if (hold.is_held() && cpu == 0) ++stood;
+                if (cpu == 2) {
+                    if (subject_.update(2, i, BPF_EXIST)) bad.fetch_add(1, Order::Relaxed);
+                    return;
+                }
+                for (const u32 key : {0u, 2u}) {
+                    if (subject_.look(key) != Subject::Present) bad.fetch_add(1, Order::Relaxed);
+                }
+                if (subject_.look(1) == Subject::Torn) bad.fetch_add(1, Order::Relaxed);
+                hold.release();
+            });
+            ASSERT_EQ(bad.load(Order::Relaxed), 0u) << operation.name << " instruction " << i;
+            EXPECT_EQ(subject_.look(1), operation.after) << operation.name;
+        }
+        EXPECT_GT(stood, trace.size() / 14) << operation.name;
+    }
+}
+
+TEST_F(MapInject, OthersGoOnWhileACpuStandsStillInAHashOperation) {
+    each_hash(&MapInject::others_go_on_while_one_stands_still);
+    if (skipped_) GTEST_SKIP() << "no single steps here, or one CPU only";
+}
+
+void MapInject::storm(inject::Kind kind) {
+    constexpr u32 kInterrupts = 300;
+    Intruder intruder(&subject_);
+    Atomic<u32> bad{};
+    test::run_on_cpus(1, [&](u32) {
+        inject::Storm storm({.kind = kind, .cpu_count = 1, .mean_gap_ns = 30'000}, Intruder::run,
+                            &intruder);
+        while (storm.served() < kInterrupts) {
+            for (const Operation& operation : kOperations) {
+                operation.prepare(subject_);
+                if (operation.run(subject_)) bad.fetch_add(1, Order::Relaxed);
+                if (subject_.look(1) != operation.after) bad.fetch_add(1, Order::Relaxed);
+            }
+            host::Cpu::yield_point();
+        }
+    });
+    EXPECT_EQ(bad.load(Order::Relaxed), 0u);
+    EXPECT_EQ(intruder.bad(), 0u);
+    EXPECT_GT(intruder.done(), 0u);
+}
+
+TEST_F(MapInject, AHashUnderInterruptsAtRandom) {
+    each_hash(&MapInject::storm_of_interrupts);
+}
+
+TEST_F(MapInject, AHashUnderNmisAtRandom) {
+    each_hash(&MapInject::storm_of_nmis);
+}
+
+struct ArrayRun {
+    Subject* subject;
+    u32 counter;
+};
+
+NOINLINE void update_array(void* argument) {
+    auto* run = static_cast<ArrayRun*>(argument);
+    run->subject->update(1, run->counter);
+}
+
+TEST_F(MapInject, AnNmiBeforeEachInstructionOfAnArrayUpdate) {
+    subject_.make(BPF_MAP_TYPE_ARRAY, 4, 0);
+    ArrayRun run{&subject_, 1};
+    if (!trace.record(Trace::Where::Everywhere, update_array, &run)) {
+        subject_.destroy();
+        GTEST_SKIP() << "no single steps here";
+    }
+    u32 bad = 0;
+    inject::at_each_instruction(
+        trace, host::cpu_id(),
+        [&] {
+            ++run.counter;
+            update_array(&run);
+            if (subject_.look(1) != Subject::Present || subject_.look(2) != Subject::Present) ++bad;
+        },
+        [&] {
+            if (subject_.update(2, run.counter)) ++bad;
+            if (subject_.look(2) != Subject::Present) ++bad;
+        });
+    EXPECT_EQ(bad, 0u);
+    subject_.destroy();
+}
+
+// ── percpu_freelist ──
+
+struct Freelist {
+    static constexpr u32 kCount = 6;
+
+    auto link() {
+        return [this](u32 index) -> Atomic<u32>& { return links[index]; };
+    }
+    void turn() {
+        const u32 a = list.pop(link());
+        const u32 b = list.pop(link());
+        if (a) list.push(a, link());
+        if (b) list.push(b, link());
+    }
+    static void run(void* argument) { static_cast<Freelist*>(argument)->turn(); }
+
+    host::MemoryOwner owner;
+    PercpuFreelist list;
+    Atomic<u32> links[kCount + 1]{};
+};
+
+void expect_each_once(Freelist& freelist) {
+    u32 seen[Freelist::kCount + 1] = {};
+    while (const u32 index = freelist.list.pop(freelist.link())) ++seen[index];
+    for (u32 i = 1; i <= Freelist::kCount; ++i) EXPECT_EQ(seen[i], 1u) << i;
+    for (u32 i = 1; i <= Freelist::kCount; ++i) freelist.list.push(i, freelist.link());
+}
+
+TEST(FreelistInject, AnNmiBeforeEachInstruction) {
+    host::Cpu::Entry inside;
+    Freelist freelist;
+    ASSERT_TRUE(freelist.list.create(freelist.owner));
+    freelist.list.populate(1, Freelist::kCount, freelist.link());
+    const bool can = trace.record(Trace::Where::Everywhere, Freelist::run, &freelist);
+    if (can) {
+        inject::at_each_instruction(
+            trace, host::cpu_id(),
+            [&] {
+                Freelist::run(&freelist);
+                expect_each_once(freelist);
+            },
+            [&] { freelist.turn(); });
+    }
+    freelist.list.destroy();
+    if (!can) GTEST_SKIP() << "no single steps here";
+}
+
+TEST(FreelistInject, NmisAtRandomOnEveryCpu) {
+    constexpr u32 kNmis = 400;
+    static Freelist freelist;
+    {
+        host::Cpu::Entry inside;
+        ASSERT_TRUE(freelist.list.create(freelist.owner));
+        freelist.list.populate(1, Freelist::kCount, freelist.link());
+    }
+    const u32 cpus = test::cpus_up_to(4);
+    Atomic<u32> enough{};
+    test::run_on_cpus(cpus, [&](u32 cpu) {
+        if (cpu) {
+            while (!enough.load(Order::Relaxed)) freelist.turn();
+            return;
+        }
+        inject::Storm storm({.kind = inject::Kind::Nmi, .cpu_count = cpus}, Freelist::run,
+                            &freelist);
+        while (storm.served() < kNmis) freelist.turn();
+        enough.store(1, Order::Relaxed);
+    });
+    host::Cpu::Entry inside;
+    expect_each_once(freelist);
+    freelist.list.destroy();
+}
+
+}  // namespace
+}  // namespace barebpf

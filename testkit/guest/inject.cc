@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Faults on purpose in the guest (testkit/inject.h): what timer, breakpoint and step traps do.
+//
+//     Storm of interrupts   each CPU's timer fires after a random time, runs the handler, is set again
+//     Storm of NMIs         the timer sends an NMI to another CPU, or lets its own CPU go on step by step for a random
+//                           number of instructions and then runs the handler, whatever the CPU is in by then
+//     Trace                 a breakpoint on the operation's first instruction starts stepping, its return ends it
+//
+// One storm and one trace at a time; up to four breakpoints.
+#include "testkit/inject.h"
+
+#include "testkit/guest/arch.h"
+
+namespace barebpf::guest {
+namespace {
+
+using host::Atomic;
+using host::Order;
+
+constexpr u32 kMaxSteps = 400;
+
+struct alignas(64) StormCpu {
+    u64 random;
+    u32 steps_left;  // until the handler runs; 0: not stepping
+};
+
+struct StormState {
+    Atomic<u32> on;       // 1: handlers may start
+    Atomic<u32> running;  // timer and NMI handlers under way
+    Atomic<u64> served;
+    inject::Storm::Options options;
+    inject::Handler handler;
+    void* argument;
+    StormCpu cpus[kMaxGuestCpus];
+};
+constinit StormState storm{};
+
+u64 next_random(u64* state) {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+// Between here and end_of_storm_work() the storm does not end. False: it is over. The exchange of running and on are
+// both sequentially consistent: either we see that it is off, or the end sees us running.
+bool begin_storm_work() {
+    storm.running.fetch_add(1, Order::SeqCst);
+    if (storm.on.load(Order::SeqCst)) return true;
+    storm.running.fetch_sub(1, Order::Release);  // pairs with the acquire in ~Storm()
+    return false;
+}
+
+void end_storm_work() {
+    storm.running.fetch_sub(1, Order::Release);  // pairs with the acquire in ~Storm()
+}
+
+void serve() {
+    host::Cpu::Entry inside;
+    storm.handler(storm.argument);
+    storm.served.fetch_add(1, Order::Relaxed);
+}
+
+void storm_nmi(void*) {
+    if (!begin_storm_work()) return;
+    serve();
+    end_storm_work();
+}
+
+void set_storm_timer() {
+    StormCpu& mine = storm.cpus[this_cpu()];
+    arch::set_timer(1 + next_random(&mine.random) % (2 * storm.options.mean_gap_ns));
+}
+
+void start_storm_here(void*) {
+    if (this_cpu() < storm.options.cpu_count) set_storm_timer();
+}
+
+void send_storm_nmi(Frame* frame) {
+    StormCpu& mine = storm.cpus[this_cpu()];
+    const u64 random = next_random(&mine.random);
+    const u32 victim = u32(random % storm.options.cpu_count);
+    if (victim != this_cpu()) {
+        machine::send_nmi(victim, storm_nmi,
+                          nullptr);  // one that is still on its way there will do
+        return;
+    }
+    mine.steps_left = 1 + u32(random >> 32) % kMaxSteps;
+    arch::set_stepping(frame, true);
+}
+
+// ── Breakpoints ──
+
+constexpr u32 kSlots = 4;
+
+struct Slot {
+    Atomic<u32> taken;
+    Atomic<u32> hit;
+    u64 pc;
+    u32 cpu;
+    inject::Handler handler;  // null: a trace begins
+    void* argument;
+};
+constinit Slot slots[kSlots]{};
+
+Slot* take_slot(u64 pc, u32 cpu, inject::Handler handler, void* argument) {
+    for (u32 i = 0; i < kSlots; ++i) {
+        if (slots[i].taken.exchange(1, Order::Acquire)) continue;  // pairs with give_slot()
+        slots[i].hit.store(0, Order::Relaxed);
+        slots[i].pc = pc;
+        slots[i].cpu = cpu;
+        slots[i].handler = handler;
+        slots[i].argument = argument;
+        if (!arch::set_breakpoint(i, pc)) fail("a breakpoint that the machine does not have", i);
+        return &slots[i];
+    }
+    fail("more breakpoints at once than there are slots");
+}
+
+void give_slot(Slot* slot) {
+    arch::clear_breakpoint(u32(slot - slots));
+    slot->taken.store(0, Order::Release);  // pairs with take_slot()
+}
+
+// ── Trace ──
+
+struct TraceState {
+    inject::Trace* trace;  // null: none runs
+    u32 cpu;
+    bool under_lock_only;
+    u64 end;  // where the operation returns to; 0: it has not begun
+};
+constinit TraceState tracing{};
+
+void trace_step(Frame* frame) {
+    const u64 pc = arch::frame_pc(*frame);
+    if (pc == tracing.end) {
+        tracing.trace = nullptr;
+        arch::set_stepping(frame, false);
+        return;
+    }
+    if (!tracing.under_lock_only || host::validator::held_outside_nmi()) tracing.trace->add(pc);
+}
+
+}  // namespace
+
+void on_timer(Frame* frame) {
+    if (!begin_storm_work()) return;
+    if (storm.options.kind == inject::Kind::Irq) {
+        serve();
+    } else {
+        send_storm_nmi(frame);
+    }
+    set_storm_timer();
+    end_storm_work();
+}
+
+void on_breakpoint(Frame* frame) {
+    for (Slot& slot : slots) {
+        if (!slot.taken.load(Order::Acquire) || slot.pc != arch::frame_pc(*frame)) continue;
+        if (slot.cpu != this_cpu() || slot.hit.exchange(1, Order::AcqRel)) continue;
+        if (slot.handler) {
+            host::Cpu::Entry inside;
+            slot.handler(slot.argument);
+        } else {
+            tracing.end = arch::frame_return_address(*frame);
+            trace_step(frame);
+            arch::set_stepping(frame, true);
+        }
+    }
+}
+
+void on_step(Frame* frame) {
+    if (tracing.trace && tracing.cpu == this_cpu()) return trace_step(frame);
+    StormCpu& mine = storm.cpus[this_cpu()];
+    if (mine.steps_left > 1) {
+        --mine.steps_left;
+        return;
+    }
+    arch::set_stepping(frame, false);
+    if (mine.steps_left == 0) return;  // of an old flags register that came back
+    mine.steps_left = 0;
+    storm_nmi(nullptr);
+}
+
+}  // namespace barebpf::guest
+
+namespace barebpf::inject {
+
+using namespace guest;  // NOLINT: its own parts
+using host::Order;
+
+Storm::Storm(const Options& options, Handler handler, void* argument) : state_(nullptr) {
+    storm.options = options;
+    if (storm.options.cpu_count > cpu_count) storm.options.cpu_count = cpu_count;
+    storm.handler = handler;
+    storm.argument = argument;
+    storm.served.store(0, Order::Relaxed);
+    for (u32 cpu = 0; cpu < storm.options.cpu_count; ++cpu)
+        storm.cpus[cpu] = {host::random_u64() | 1, 0};
+    if (storm.on.exchange(1, Order::SeqCst)) fail("two storms at once");
+    for (u32 cpu = 0; cpu < storm.options.cpu_count; ++cpu) {
+        while (!machine::send_irq(cpu, start_storm_here, nullptr)) host::spin_hint();
+    }
+}
+
+Storm::~Storm() {
+    storm.on.store(0, Order::SeqCst);
+    // The acquire pairs with the release of whoever was running.
+    while (storm.running.load(Order::SeqCst)) host::spin_hint();
+}
+
+u64 Storm::served() const {
+    return storm.served.load(Order::Relaxed);
+}
+
+bool Trace::record(Where where, Handler operation, void* argument) {
+    count_ = 0;
+    __builtin_memset(table_, 0, sizeof table_);
+    host::Cpu::Pin pin;
+    tracing = {this, this_cpu(), where == Where::UnderLock, 0};
+    Slot* slot = take_slot(reinterpret_cast<u64>(operation), this_cpu(), nullptr, nullptr);
+    operation(argument);
+    give_slot(slot);
+    return count_ < kMax;
+}
+
+void Trace::add(u64 pc) {
+    u32 at = u32((pc * 0x9e3779b97f4a7c15) >> 32) % kTable;
+    while (table_[at] && table_[at] != pc) at = (at + 1) % kTable;
+    if (table_[at] || count_ == kMax) return;
+    table_[at] = pc;
+    pcs_[count_++] = pc;
+}
+
+Breakpoint::Breakpoint(u64 pc, u32 cpu, Handler handler, void* argument)
+    : slot_(take_slot(pc, cpu, handler, argument)) {}
+
+Breakpoint::~Breakpoint() {
+    give_slot(static_cast<Slot*>(slot_));
+}
+
+bool Breakpoint::hit() const {
+    return static_cast<Slot*>(slot_)->hit.load(Order::Acquire);
+}
+
+}  // namespace barebpf::inject
