@@ -18,6 +18,7 @@
 
 // Inline, of namespace barebpf::guest: CpuArea* this_area(); u32 this_cpu(); u64 irq_save(); irq_restore(u64);
 // bool irqs_off(). What irq_save() returns is the machine's own; kIrqsOn is what it returns where they were on.
+// Of arch: u64 kImagePhysical; entries_written(), flush_tlb_here(address, size) for this CPU alone.
 #include <guest_arch/cpu.h>
 #include <guest_arch/frame.h>  // struct Frame: the registers of what was interrupted
 

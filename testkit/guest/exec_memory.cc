@@ -207,6 +207,7 @@ using guest::kWindowGranules;
 
 bool ExecMemory::reserve(u32 size, u8** exec, u8** write) {
     if (!size || size > guest::kProgramSize || !guest::allocation_allowed()) return false;
+    if (guest::pages_of(size) > guest::frames::free_count()) return false;
     const u64 count = guest::granules_of(size);
     const u64 start = guest::take(count);
     if (start == kWindowGranules) return false;

@@ -13,7 +13,7 @@ namespace barebpf::guest {
 
 namespace {
 
-constexpr u32 kDescriptors = 4096;
+constexpr u32 kDescriptors = 1024;
 constexpr u32 kFirst = 3;
 
 Atomic<Description*> table[kDescriptors];
@@ -36,6 +36,7 @@ bool try_reference(Description* description) {
 int publish(Description* description) {
     for (u32 number = kFirst; number < kDescriptors; ++number) {
         Description* none = nullptr;
+        if (table[number].load(Order::Relaxed)) continue;
         if (table[number].compare_exchange(none, description, Order::AcqRel, Order::Relaxed))
             return static_cast<int>(number);
     }

@@ -106,7 +106,7 @@ TEST(GuestInterrupts, NoneIsLost) {
     });
     for (u32 i = 0; i < 1000 && value_of(ran) != value_of(sent); ++i) sleep_ns(1000000);
     EXPECT_EQ(value_of(ran), value_of(sent));
-    EXPECT_GT(value_of(sent), 1000u);
+    EXPECT_GT(value_of(sent), 100u);
 }
 
 struct NmiClass {

@@ -5,7 +5,8 @@
 //     retired   ring of freed ones, oldest first: their pages are unmapped but parked (testkit/guest/page_table.h),
 //               so that an access faults, and neither frames nor addresses are used again
 //
-// The oldest leave the ring when it is full or holds too many pages.
+// The oldest leave the ring when it is full or holds too many pages: then every CPU's TLB is flushed, which is
+// too slow to do for each block.
 #include "testkit/guest/address_space.h"
 #include "testkit/guest/frames.h"
 #include "testkit/guest/heap.h"
@@ -84,10 +85,10 @@ Large* take_out(u64 address, size_t size) {
     return block;
 }
 
-// From here on any access faults, on every CPU.
+// From here on any access of this CPU faults; of another, as soon as its TLB has no room for the page any more.
 void park_pages(const Large& block) {
     for (u64 i = 0; i < block.pages(); ++i) page_table::park(block.address + i * kPageBytes);
-    arch::flush_tlb(block.address, block.pages() * kPageBytes);
+    arch::flush_tlb_here(block.address, block.pages() * kPageBytes);
 }
 
 void release_pages(const Large& block) {
@@ -109,11 +110,12 @@ u32 take_retired(Large* out, u32 most) {
     return count;
 }
 
-// Releases some of the oldest; false: there were none.
+// Releases some of the oldest, with one flush for all; false: there were none.
 bool release_some() {
-    Large some[8];
+    Large some[32];
     const u32 count = take_retired(some, sizeof(some) / sizeof(some[0]));
     if (!count) return false;
+    arch::flush_tlb(kMappedBase, kMappedSize);
     for (u32 i = 0; i < count; ++i) release_pages(some[i]);
     return true;
 }
@@ -133,7 +135,9 @@ void retire(const Large& block) {
             return;
         }
     }
-    release_pages(block);  // others filled it meanwhile: without a rest, then
+    // Others filled it meanwhile: without a rest, then.
+    arch::flush_tlb(block.address, block.pages() * kPageBytes);
+    release_pages(block);
 }
 
 }  // namespace

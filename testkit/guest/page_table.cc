@@ -40,13 +40,6 @@ u32 index_of(u64 address, u32 level) {
     return static_cast<u32>(address >> (12 + 9 * level)) % kEntries;
 }
 
-// What the table walker of this CPU must have seen before the address is used.
-void entries_written() {
-#if defined(__aarch64__)
-    asm volatile("dsb ishst\n\tisb" ::: "memory");
-#endif
-}
-
 // The table that an entry points to, made if need be; null: no memory, or not there and not to be made.
 Entry* next_table(Entry& entry, bool make) {
     // Pairs with the release below: whoever finds a table finds it zeroed.
@@ -140,7 +133,7 @@ bool map(u64 address, u64 frame, Access access, bool device) {
     Entry* leaf = leaf_of(address, true);
     if (!leaf) return false;
     leaf->store(arch::leaf_entry(frame, access, device), Order::Release);
-    entries_written();
+    arch::entries_written();
     return true;
 }
 
@@ -162,7 +155,7 @@ void protect(u64 address, Access access) {
     const u64 old = leaf ? leaf->load(Order::Relaxed) : 0;
     if (!arch::entry_present(old)) fail("protecting what is not mapped", address);
     leaf->store(arch::leaf_entry(arch::entry_physical(old), access, false), Order::Release);
-    entries_written();
+    arch::entries_written();
 }
 
 u64 frame_at(u64 address) {
@@ -182,7 +175,7 @@ void set_direct(u64 frame, Access access) {
     Entry* leaf = leaf_of(kDirectBase + frame, false);
     if (!leaf) fail("no RAM at this address", frame);
     leaf->store(arch::leaf_entry(frame, access, false), Order::Release);
-    entries_written();
+    arch::entries_written();
 }
 
 void for_each_leaf(Visit visit, void* context) {

@@ -54,4 +54,27 @@ ALWAYS_INLINE bool irqs_off() {
     return (daif & arch::kDaifI) != 0;
 }
 
+namespace arch {
+
+// Page table entries that were written are what this CPU's walks find from here on (Arm ARM D8.13.1).
+ALWAYS_INLINE void entries_written() {
+    asm volatile("dsb ishst\n\tisb" ::: "memory");
+}
+
+// This CPU alone forgets what it has cached for these pages.
+ALWAYS_INLINE void flush_tlb_here(u64 address, u64 size) {
+    constexpr u64 kAll = 64 * 4096;  // from here on the whole TLB
+    constexpr u64 kPageNumber = (u64{1} << 44) - 1;
+    asm volatile("dsb nshst" ::: "memory");
+    if (size < kAll) {
+        for (u64 at = address; at < address + size; at += 4096)
+            asm volatile("tlbi vaae1, %0" ::"r"((at >> 12) & kPageNumber) : "memory");
+    } else {
+        asm volatile("tlbi vmalle1" ::: "memory");
+    }
+    asm volatile("dsb nsh\n\tisb" ::: "memory");
+}
+
+}  // namespace arch
+
 }  // namespace barebpf::guest

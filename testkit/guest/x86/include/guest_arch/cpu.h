@@ -52,4 +52,24 @@ ALWAYS_INLINE bool irqs_off() {
     return (flags & kInterruptFlag) == 0;
 }
 
+namespace arch {
+
+// Page table entries that were written are what this CPU goes by: it orders them with its walks by itself
+// (SDM vol. 3, 4.10.2).
+ALWAYS_INLINE void entries_written() {}
+
+// This CPU alone forgets what it has cached for these pages.
+ALWAYS_INLINE void flush_tlb_here(u64 address, u64 size) {
+    constexpr u64 kAll = 64 * 4096;  // from here on the whole TLB: there are no global pages
+    if (size < kAll) {
+        for (u64 at = address; at < address + size; at += 4096)
+            asm volatile("invlpg (%0)" ::"r"(at) : "memory");
+    } else {
+        u64 root;
+        asm volatile("movq %%cr3, %0\n\tmovq %0, %%cr3" : "=&r"(root)::"memory");
+    }
+}
+
+}  // namespace arch
+
 }  // namespace barebpf::guest
