@@ -23,8 +23,11 @@ constinit Mailbox nmi_mailboxes[kMaxGuestCpus]{};
 bool post(Mailbox& mailbox, machine::InterruptHandler function, void* argument) {
     u32 state = kFree;
     // Pairs with the release in run().
-    if (!mailbox.state.compare_exchange(state, kClaimed, Order::Acquire, Order::Relaxed))
+    if (!mailbox.state.compare_exchange(state, kClaimed, Order::Acquire, Order::Relaxed)) {
+        // Who tries again and again lets the other CPU go on: QEMU may have one thread for all.
+        backend::spin_hint();
         return false;
+    }
     mailbox.function = function;
     mailbox.argument = argument;
     mailbox.state.store(kPosted, Order::Release);  // pairs with the acquire in run()

@@ -94,6 +94,11 @@ NOINLINE void hang() {
     for (;;) backend::spin_hint();
 }
 
+// The message itself cannot be read: a failure while one is reported.
+NOINLINE void nested_failure() {
+    fail(opaque(reinterpret_cast<const char*>(0x1234567890)));
+}
+
 struct Plant {
     const char* kind;
     void (*deed)();
@@ -108,6 +113,7 @@ constexpr Plant kPlants[] = {
     {"wild-pointer", wild_pointer},
     {"stack-overflow", stack_overflow},
     {"hang", hang},
+    {"nested-failure", nested_failure},
 };
 
 }  // namespace
