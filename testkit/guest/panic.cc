@@ -26,7 +26,10 @@ void become_reporter() {
         for (;;) backend::spin_hint();
     }
     const u32 attempt = attempts.fetch_add(1, Order::Relaxed);
-    if (attempt == 1) finish(1, "a failure while reporting a failure");
+    if (attempt == 1) {
+        print_newline();  // it may have been in the middle of a line
+        finish(1, "a failure while reporting a failure");
+    }
     if (attempt > 1) arch::exit(1);
     if (areas_ready) irq_save();
     take_console(self - 1);
