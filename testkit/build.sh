@@ -12,6 +12,8 @@
 #     build/release  GCC, -O2, no validator: what users get, and what the demo runs; the tests that run it from
 #                    outside
 #     build/fuzz     Clang, libFuzzer with ASan and UBSan; unless told otherwise only the tests of suite `fuzz`
+#     build/guest-run-x86, build/guest-run-arm64
+#                    GCC, the test kernel with the library alone, quick to compile: what testkit/guest/run boots
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -27,8 +29,14 @@ asan) options="$sanitize=address,undefined" ;;
 tsan) options="$sanitize=thread -Dtests=threaded" ;;
 release) cc=gcc cxx=g++ options="-Doptimization=2 -Ddebug=false -Dlock_validator=false -Dtests=clients" ;;
 fuzz) options="$sanitize=address,undefined -Dfuzzers=true" ;;
+guest-run-x86 | guest-run-arm64)
+    cc=gcc cxx=g++
+    export CC_FOR_BUILD="ccache gcc" CXX_FOR_BUILD="ccache g++"
+    options="--cross-file testkit/guest/${build#guest-run-}.ini -Dhost=guest"
+    options="$options -Doptimization=g -Ddebug=false -Dlock_validator=false"
+    ;;
 *)
-    echo "usage: build.sh gcc|asan|tsan|release|fuzz [TARGET...]" >&2
+    echo "usage: build.sh gcc|asan|tsan|release|fuzz|guest-run-x86|guest-run-arm64 [TARGET...]" >&2
     exit 2
     ;;
 esac

@@ -137,11 +137,9 @@ TEST_F(BundleLoad, FlippedBitsDoNoHarm) {
         if (i == sample.numbers + offsetof(MapRecord, max_entries) + 3 ||
             i == sample.jumps + offsetof(MapRecord, max_entries) + 3)
             continue;
-        for (u8 flip : {u8(1 << i % 8), u8(0xff)}) {
-            Blob bytes = sample.bytes;
-            bytes[i] ^= flip;
-            ++(load(bytes).empty() ? loaded : refused);
-        }
+        Blob bytes = sample.bytes;
+        bytes[i] ^= i % 9 == 8 ? 0xff : u8(1 << i % 9);
+        ++(load(bytes).empty() ? loaded : refused);
     }
     // Names, values and source text may be anything; all else has to fit together.
     EXPECT_GT(loaded, 0u);
