@@ -76,12 +76,14 @@ std::string trace_text(const RunResult& result) {
 }  // namespace
 
 std::string run_text(const RunResult& result, size_t element_limit) {
-    std::string text = heading(result) + "\n";
-    if (result.packets) text += verdicts_text(result) + "\n";
-    if (result.changed) text += counted(result.changed, "packet") + " changed\n";
-    text += time_text(result);
+    std::string text = heading(result);
+    if (result.packets) text += "\n" + verdicts_text(result);
+    std::string more;
+    if (result.changed) more += counted(result.changed, "packet") + " changed\n";
+    more += time_text(result);
     if (!result.out_path.empty())
-        text += counted(result.written, "packet") + " written to " + result.out_path + "\n";
+        more += counted(result.written, "packet") + " written to " + result.out_path + "\n";
+    if (!more.empty()) text += "\n" + more;
     text += trace_text(result);
     if (!result.maps.empty()) text += "\n" + maps_text(result.maps, element_limit);
     return text;
