@@ -6,7 +6,7 @@
     compare_runs.py BAREBPF PROGRAMS x86|arm64 IMAGE
 
 Each object in PROGRAMS is packed by `barebpf pack`, and each of its programs is run on captures: by RUN_BUNDLE in a
-process, or by IMAGE in a guest.
+process, or by IMAGE in a guest. Exit status: 0, 1 for a difference, 77 where BAREBPF has not been built.
 """
 import glob
 import os
@@ -68,6 +68,9 @@ def cases(programs):
 
 def main(arguments):
     barebpf, programs, where, file = arguments
+    if not os.access(barebpf, os.X_OK):
+        print(f"there is no {barebpf}: testkit/build.sh release makes it")
+        return 77
     place = Process(file) if where == "process" else Guest(where, file)
     runs = failures = 0
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
