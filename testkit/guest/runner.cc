@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "testkit/guest/runner.h"
 
+#include "kernel/bpf/btf.h"
+#include "kernel/bpf/map_table.h"
+#include "kernel/bpf/prog_internal.h"
 #include "kernel/host/contract.h"
 #include "testkit/guest/guest.h"
 #include "testkit/machine.h"
@@ -57,6 +60,10 @@ std::string tests_text(u64 count) {
 // Nothing of the library's may be left from a test: what it allocates it frees. What it has queued may still run.
 void expect_nothing_kept(const machine::LiveMemory& before) {
     test::settle();
+    // Empty tables of ids keep a few nodes until the world ends.
+    map_ids_reset();
+    prog_reset_ids();
+    btf_reset_ids();
     heap_check();
     const machine::LiveMemory after = machine::live_memory();
     EXPECT_EQ(after.blocks, before.blocks) << "blocks of the library's are left";
