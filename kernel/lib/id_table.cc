@@ -130,7 +130,10 @@ bool IdTree::erase_below(Node* node, u32 shift, u32 id) {
 
 void IdTree::erase(u32 id) {
     Guard<Lock, IrqSave> guard(lock_);
-    if (find_locked(id)) erase_below(root_, shift_, id);
+    if (!find_locked(id) || !erase_below(root_, shift_, id)) return;
+    host::free(root_, sizeof(Node), memory_);
+    root_ = nullptr;
+    shift_ = 0;
 }
 
 void* IdTree::find_locked(u32 id) {

@@ -5,6 +5,7 @@
 #include <random>
 #include <vector>
 
+#include "testkit/machine.h"
 #include "testkit/test.h"
 
 namespace barebpf {
@@ -43,6 +44,19 @@ TEST_F(IdTableTest, CountsFromOneAndDoesNotReuse) {
     EXPECT_EQ(find(~0u), nullptr);
     b.dying = true;
     EXPECT_EQ(find(2), nullptr);
+}
+
+TEST_F(IdTableTest, KeepsNothingForIdsThatAreGone) {
+    const s64 blocks = machine::live_memory().blocks;
+    Thing thing;
+    for (u32 id = 1; id <= 200; ++id) EXPECT_EQ(insert(&thing), id);
+    EXPECT_GT(machine::live_memory().blocks, blocks);
+    for (u32 id = 1; id <= 200; ++id) table_.erase(id);
+    EXPECT_EQ(machine::live_memory().blocks, blocks);
+    EXPECT_EQ(insert(&thing), u32{201});
+    EXPECT_EQ(find(201), &thing);
+    table_.erase(201);
+    EXPECT_EQ(table_.next_id(0).error(), Errno::NoEnt);
 }
 
 TEST_F(IdTableTest, NextIdSkipsHoles) {
