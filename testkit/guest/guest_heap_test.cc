@@ -86,21 +86,30 @@ TEST(GuestHeap, MemoryComesBack) {
 
 TEST(GuestHeap, CpusAndInterruptsAtOnce) {
     static host::MemoryOwner owner;
+    static Atomic<u32> sent;
+    static Atomic<u32> handled;
+    sent.store(0, Order::Relaxed);
+    handled.store(0, Order::Relaxed);
     const auto before = machine::live_memory();
-    test::run_on_cpus(test::cpus(), [](u32 cpu) {
+    auto allocate_in_interrupt = [](void*) {
+        u8* block = allocate(300, owner);
+        if (block) host::free(block, 300, owner);
+        handled.fetch_add(1, Order::Release);
+    };
+    test::run_on_cpus(test::cpus(), [=](u32 cpu) {
         for (u32 i = 0; i < 300; ++i) {
             const size_t size = 1 + (i * 131 + cpu * 17) % 6000;
             u8* block = allocate(size, owner);
-            if (i % 8 == 0) {
-                machine::send_irq((cpu + 1) % test::cpus(),
-                                  [](void*) { host::free(allocate(300, owner), 300, owner); },
-                                  nullptr);
-            }
+            const u32 other = (cpu + 1) % test::cpus();
+            if (i % 8 == 0 && machine::send_irq(other, allocate_in_interrupt, nullptr))
+                sent.fetch_add(1, Order::Relaxed);
             if (block) host::free(block, size, owner);
         }
     });
     // The last interrupts may still be on their way.
-    for (u32 i = 0; i < 1000 && owner.bytes(); ++i) sleep_ns(1000000);
+    const u32 expected = sent.load(Order::Relaxed);
+    for (u32 i = 0; i < 1000 && handled.load(Order::Acquire) < expected; ++i) sleep_ns(1000000);
+    EXPECT_EQ(handled.load(Order::Acquire), expected);
     EXPECT_EQ(owner.bytes(), 0u);
     EXPECT_EQ(machine::live_memory().blocks, before.blocks);
     heap_check();
