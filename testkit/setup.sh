@@ -35,9 +35,9 @@ libelf-dev          libbpf's ELF parser
 zlib1g-dev          libbpf's section decompressor
 libseccomp-dev      filter that kills a client which calls the kernel's bpf(2)
 libxdp1             brings xdp-dispatcher.o, a real program that others wrote
-qemu-system-x86     the machine that guest x86-64 runs on
-qemu-system-arm     the machine that guest arm64 runs on
-g++-aarch64-linux-gnu  compiles the arm64 guest
+qemu-system-x86     machine for the x86-64 guest
+qemu-system-arm     machine for the arm64 guest
+g++-aarch64-linux-gnu compiler of the arm64 guest
 python3             small scripts: summary of test results, test data
 LIST
     [ "${1:-}" = captures ] && cat <<'LIST'

@@ -100,7 +100,7 @@ def main(arguments):
     for build in arguments[brief:]:
         add_build(count, build)
     if brief:
-        print(f"{'':8} passed {count.passed}, failed {len(count.failures)}, skipped {count.skipped}")
+        print(f"{'':12} passed {count.passed}, failed {len(count.failures)}, skipped {count.skipped}")
         return 0
     if count.failures:
         print("\nfailures:", *count.failures, sep="\n  ")

@@ -1,10 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# Installs what is missing, builds four ways, runs every test in each, then the fuzzers.
+# Installs what is missing, builds four ways, runs every test in each, then the fuzzers, then the tests on bare
+# metal: in guests under QEMU.
 #
 #     testkit/test.sh                  everything
-#     testkit/test.sh gcc asan         only the builds named: gcc asan tsan release fuzz
+#     testkit/test.sh gcc asan         only the builds named: gcc asan tsan release fuzz guest-x86 guest-arm64
 #     JOBS=8 testkit/test.sh           more than two compilers and tests at a time
 #     BUILD_ROOT=/dev/shm/b ...        build somewhere else than build/
 #
@@ -18,7 +19,7 @@ cd "$(dirname "$0")/.." || exit 2
 jobs=${JOBS:-2}
 root=${BUILD_ROOT:-build}
 export JOBS="$jobs" BUILD_ROOT="$root"
-builds=${*:-gcc asan tsan release fuzz}
+builds=${*:-gcc asan tsan release fuzz guest-x86 guest-arm64}
 results=
 
 has_fuzz_tests() {
@@ -40,7 +41,7 @@ run_tests() {
 step() {
     step_log=$root/$1/$2.log
     step_began=$(date +%s)
-    printf '%-8s %s ... ' "$1" "$2"
+    printf '%-12s %s ... ' "$1" "$2"
     shift 2
     if "$@" >"$step_log" 2>&1; then
         echo "$(($(date +%s) - step_began)) s"
@@ -55,8 +56,11 @@ testkit/setup.sh || exit 1
 
 for build in $builds; do
     case $build in
-    gcc | asan | tsan | release | fuzz) ;;
-    *) echo "test.sh: no build is called '$build' (gcc asan tsan release fuzz)" >&2 && exit 2 ;;
+    gcc | asan | tsan | release | fuzz | guest-x86 | guest-arm64) ;;
+    *)
+        echo "test.sh: no build is called '$build' (gcc asan tsan release fuzz guest-x86 guest-arm64)" >&2
+        exit 2
+        ;;
     esac
     mkdir -p "$root/$build"
     results="$results $root/$build"
