@@ -139,7 +139,7 @@ TEST(GuestExecMemory, TooLargeIsRefusedAndNothingStays) {
     host::ExecMemory code;
     EXPECT_FALSE(host::exec_reserve(0, &code, owner));
     EXPECT_FALSE(host::exec_reserve(~0u, &code, owner));
-    EXPECT_FALSE(host::exec_reserve(kProgramSize, &code, owner));
+    EXPECT_FALSE(host::exec_reserve(kProgramSize + kPageBytes, &code, owner));
     heap::shrink();
     const u64 taken = take_all_frames_but(8);
     // There may be idle pages in the window, so the first ones of these need no frame.
