@@ -37,23 +37,43 @@ Class class_of(const Frame& frame) {
     return static_cast<Class>(frame.syndrome >> 26 & 0x3f);
 }
 
-const char* abort_name(u64 syndrome, bool instruction) {
-    bool write = !instruction && (syndrome >> 6 & 1);
+bool in_hole_below(u64 stack_top, u64 stack_bytes, u64 address) {
+    return stack_top - stack_bytes - address - 1 < kPageBytes;
+}
+
+// Each stack of a CPU has a page below it that is not mapped.
+bool below_a_stack(u64 address) {
+    const CpuArea* area = this_area();
+    if (in_hole_below(area->stack_top, kStackBytes, address)) return true;
+    for (u64 top : area->trap_stack_top)
+        if (in_hole_below(top, kTrapStackBytes, address)) return true;
+    return false;
+}
+
+const char* data_abort_name(u64 syndrome, u64 address) {
+    if ((syndrome & 0x3c) == 0x04 && below_a_stack(address)) return "data abort: stack overflow";
+    bool write = syndrome >> 6 & 1;
     switch (syndrome & 0x3c) {
         case 0x04:
-            return instruction ? "execution of what is not mapped"
-                   : write     ? "write to what is not mapped"
-                               : "read of what is not mapped";
+            return write ? "data abort: write to what is not mapped"
+                         : "data abort: read of what is not mapped";
         case 0x0c:
-            return instruction ? "execution of what is not code"
-                   : write     ? "write to what is read-only"
-                               : "read that is not permitted";
+            return write ? "data abort: write to what is read-only"
+                         : "data abort: read that is not permitted";
         case 0x10:
-            return "access to what is no memory";
-        case 0x20:
-            if ((syndrome & 0x3f) == 0x21) return "unaligned access to a device";
+            return "data abort: access to what is no memory";
     }
-    return instruction ? "instruction abort" : "data abort";
+    return (syndrome & 0x3f) == 0x21 ? "data abort: unaligned access to a device" : "data abort";
+}
+
+const char* instruction_abort_name(u64 syndrome) {
+    switch (syndrome & 0x3c) {
+        case 0x04:
+            return "instruction abort: execution of what is not mapped";
+        case 0x0c:
+            return "instruction abort: execution of what is not code";
+    }
+    return "instruction abort";
 }
 
 const char* name(const Frame& frame) {
@@ -65,11 +85,11 @@ const char* name(const Frame& frame) {
         case Class::Svc:
             return "supervisor call";
         case Class::InstructionAbort:
-            return abort_name(frame.syndrome, true);
+            return instruction_abort_name(frame.syndrome);
         case Class::PcAlignment:
             return "program counter not aligned";
         case Class::DataAbort:
-            return abort_name(frame.syndrome, false);
+            return data_abort_name(frame.syndrome, frame.address);
         case Class::SpAlignment:
             return "stack pointer not aligned";
         case Class::FloatingPoint:
