@@ -168,21 +168,55 @@ TEST(GuestPageTable, AllCpusForgetWhatWasFlushed) {
     address_space::unmap_and_free(address, 1);
 }
 
+// Which pages of the area somebody has, by this test's own account.
+constexpr u64 kAreaPages = u64{1} << 20;
+u64 owned[kAreaPages / 64];
+
+// False: somebody has one of these, or the page before or behind them.
+bool own(u64 address, u64 pages) {
+    const u64 first = (address - kMappedBase) / kPageBytes;
+    bool alone = true;
+    for (u64 page = first - 1; page < first + pages + 1; ++page)
+        alone = alone && !((owned[page / 64] >> (page % 64)) & 1);
+    for (u64 page = first; page < first + pages; ++page) owned[page / 64] |= u64{1} << (page % 64);
+    return alone;
+}
+
+void disown(u64 address, u64 pages) {
+    const u64 first = (address - kMappedBase) / kPageBytes;
+    for (u64 page = first; page < first + pages; ++page)
+        owned[page / 64] &= ~(u64{1} << (page % 64));
+    address_space::give_back(address, pages);
+}
+
+// Until there are no more, in the gaps too.
 TEST(GuestAddresses, RangesAreApartByAHole) {
-    u64 ranges[kSome];
-    for (u32 i = 0; i < kSome; ++i) {
-        ranges[i] = address_space::take(1 + i % 3);
-        ASSERT_NE(ranges[i], 0u);
-        EXPECT_EQ(ranges[i] % kPageBytes, 0u);
-        for (u32 j = 0; j < i; ++j) {
-            const u64 low = ranges[j] < ranges[i] ? ranges[j] : ranges[i];
-            const u64 high = ranges[j] < ranges[i] ? ranges[i] : ranges[j];
-            const u64 pages = 1 + (low == ranges[j] ? j : i) % 3;
-            EXPECT_GE(high - low, (pages + 1) * kPageBytes);
+    constexpr u32 kMost = 4096;
+    static u64 ranges[kMost];
+    static u64 sizes[kMost];
+    u32 count = 0;
+    auto take = [&](u64 pages) {
+        const u64 address = count < kMost ? address_space::take(pages) : 0;
+        if (!address) return false;
+        EXPECT_EQ(address % kPageBytes, 0u);
+        EXPECT_TRUE(own(address, pages));
+        sizes[count] = pages;
+        ranges[count++] = address;
+        return true;
+    };
+    for (u32 i = 0; i < kSome; ++i) ASSERT_TRUE(take(1 + i % 5));
+    for (u32 i = 0; i < kSome; i += 2) disown(ranges[i], sizes[i]);
+    for (u64 pages : {u64{4096}, u64{512}, u64{64}, u64{4}, u64{2}, u64{1}}) {
+        while (take(pages)) {
         }
     }
-    for (u32 i = 0; i < kSome; ++i) address_space::give_back(ranges[i], 1 + i % 3);
+    EXPECT_LT(count, kMost);
+    for (u32 i = 1; i < kSome; i += 2) disown(ranges[i], sizes[i]);
+    for (u32 i = kSome; i < count; ++i) disown(ranges[i], sizes[i]);
     EXPECT_EQ(address_space::take(u64{1} << 40), 0u);
+    const u64 again = address_space::take(4096);
+    ASSERT_NE(again, 0u);
+    address_space::give_back(again, 4096);
 }
 
 }  // namespace

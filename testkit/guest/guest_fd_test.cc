@@ -104,12 +104,15 @@ TEST_F(GuestDescriptors, TheLastCloseWaitsForReaders) {
         if (cpu == 1) {
             // Inside all the time: a reader.
             phase.store(1, Order::Release);
-            for (u32 i = 0; i < 100000; ++i) {
+            while (phase.load(Order::Acquire) != 2) backend::spin_hint();
+            const u64 end = host::Clock::monotonic_ns() + 20'000'000;
+            while (host::Clock::monotonic_ns() < end) {
                 if (object->released.load(Order::Acquire)) early.store(1, Order::Relaxed);
             }
             return;
         }
         while (!phase.load(Order::Acquire)) backend::spin_hint();
+        phase.store(2, Order::Release);
         machine::close_fd(fd);
     });
     EXPECT_EQ(early.load(Order::Relaxed), 0u);
