@@ -55,6 +55,12 @@ void lose_processor();
 // outside, with nothing held.
 void settle();
 
+// How often a test with random cases goes round: that often in a process, a tenth in an emulated machine.
+u32 rounds(u32 in_a_process);
+
+// Of the machine.
+u64 memory_mib();
+
 // A number that whoever starts the tests may set: in user space by the environment (BAREBPF_SEED for "seed"), in a
 // guest by an argument (seed=).
 u64 setting(const char* name, u64 otherwise);
@@ -66,6 +72,8 @@ void kernel_close(int fd);
 
 }  // namespace barebpf::test
 
-// In a test's body: it is about what that many CPUs do at once.
+// In a test's body: it is about what that many CPUs do at once, or about something that large.
 #define NEEDS_CPUS(count) \
     if (::barebpf::test::cpus() < (count)) GTEST_SKIP() << "needs " << (count) << " CPUs"
+#define NEEDS_MEMORY(mib) \
+    if (::barebpf::test::memory_mib() < (mib)) GTEST_SKIP() << "needs " << (mib) << " MiB"

@@ -95,7 +95,7 @@ private:
 };
 
 TEST(Patcher, InsertionsAnywhereChangeNothing) {
-    for (u64 seed = 1; seed <= 60; ++seed) {
+    for (u64 seed = 1; seed <= test::rounds(60); ++seed) {
         Generator program(seed);
         program.make();
         Program plain(program.insns, program.count);
@@ -133,7 +133,7 @@ TEST(Patcher, InsertionsAnywhereChangeNothing) {
 
 TEST(Patcher, RemovedCodeChangesNothing) {
     u32 removed = 0;
-    for (u64 seed = 1; seed <= 300; ++seed) {
+    for (u64 seed = 1; seed <= test::rounds(300); ++seed) {
         Generator program(seed);
         program.make();
         Program plain(program.insns, program.count);

@@ -64,8 +64,9 @@ private:
 
 TEST(SmallRange, SyncKeepsExactlyTheSameWords) {
     Random random(1);
-    int tight = 0, rounds = 20000;
-    for (int round = 0; round < rounds; ++round) {
+    u32 tight = 0;
+    const u32 rounds = test::rounds(20000);
+    for (u32 round = 0; round < rounds; ++round) {
         const Small before = random_unsynced(random);
         Small after = before;
         ASSERT_TRUE(after.sync());
@@ -85,7 +86,7 @@ TEST(SmallRange, SyncKeepsExactlyTheSameWords) {
 TEST(SmallRange, SyncFindsContradictions) {
     Random random(2);
     int empty = 0, found = 0;
-    for (int round = 0; round < 50000; ++round) {
+    for (u32 round = 0; round < test::rounds(50000); ++round) {
         const Small a = random_scalar(random), b = random_scalar(random);
         if (!a.var_off.overlaps(b.var_off)) continue;
         Small both = a;
@@ -102,7 +103,7 @@ TEST(SmallRange, SyncFindsContradictions) {
         empty += !any;
         found += !synced;
     }
-    EXPECT_GT(empty, 5000);
+    EXPECT_GT(empty, static_cast<int>(test::rounds(5000)));
     EXPECT_GE(found, empty * 99 / 100);
 }
 
@@ -138,7 +139,7 @@ void check_alu_often(u8 op, s16 off, double most_excess) {
     for (const bool is64 : {false, true}) {
         Random random(3);
         Excess excess;
-        for (int round = 0; round < 150; ++round) {
+        for (u32 round = 0; round < 150; ++round) {
             check_alu(random, op, off, is64, excess);
             if (testing::Test::HasFatalFailure()) return;
         }
@@ -182,7 +183,7 @@ TEST(SmallRange, Moves) {
 
 TEST(SmallRange, NarrowingKeepsEveryWord) {
     Random random(4);
-    for (int round = 0; round < 10000; ++round) {
+    for (u32 round = 0; round < test::rounds(10000); ++round) {
         const Small a = random_scalar(random);
         for (unsigned bits = 1; bits <= 8; ++bits) {
             const Small zero = a.zero_extend(bits), sign = a.sign_extend(bits);
@@ -241,7 +242,7 @@ TEST(SmallRange, JumpsKeepExactlyThePairsThatTakeThem) {
     Random random(5);
     for (const u8 op : test::kJumpOps) {
         Excess excess;
-        for (int round = 0; round < 300; ++round) {
+        for (u32 round = 0; round < 300; ++round) {
             const Small a = random_scalar(random);
             const Small b =
                 random.chance(3) ? Small::constant(random.word<u8>()) : random_scalar(random);
@@ -254,7 +255,7 @@ TEST(SmallRange, JumpsKeepExactlyThePairsThatTakeThem) {
 
 TEST(SmallRange, JoinIsTheLeastUpperBoundAndIncludesIsInclusion) {
     Random random(6);
-    for (int round = 0; round < 10000; ++round) {
+    for (u32 round = 0; round < test::rounds(10000); ++round) {
         const Small a = random_scalar(random), b = random_scalar(random);
         const Small both = a.join(b);
         ASSERT_TRUE(both.includes(a) && both.includes(b));

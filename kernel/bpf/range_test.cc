@@ -41,7 +41,7 @@ struct Sample {
 
 TEST(Range, SyncKeepsTheWordsAndIsDoneInOneCall) {
     Random random(1);
-    for (int round = 0; round < 200000; ++round) {
+    for (u32 round = 0; round < test::rounds(200000); ++round) {
         const Sample sample(random);
         ASSERT_TRUE(sample.synced);
         ASSERT_TRUE(well_formed(sample.scalar));
@@ -54,7 +54,7 @@ TEST(Range, SyncKeepsTheWordsAndIsDoneInOneCall) {
 
 TEST(Range, AluResultsHoldWhatTheInstructionGives) {
     Random random(2);
-    for (int round = 0; round < 20000; ++round) {
+    for (u32 round = 0; round < test::rounds(20000); ++round) {
         const Sample a(random), b(random);
         for (const test::AluCase& c : test::kAluCases) {
             for (const bool is64 : {false, true}) {
@@ -75,7 +75,7 @@ TEST(Range, AluResultsHoldWhatTheInstructionGives) {
 
 TEST(Range, SmallShiftAmountsAndDivisors) {
     Random random(3);
-    for (int round = 0; round < 50000; ++round) {
+    for (u32 round = 0; round < test::rounds(50000); ++round) {
         const Sample a(random);
         const u64 low = random.below(80), high = low + random.below(4);
         const Scalar b = Scalar::unsigned_range(low, high);
@@ -90,7 +90,7 @@ TEST(Range, SmallShiftAmountsAndDivisors) {
 
 TEST(Range, ConstantsGiveTheExactConstant) {
     Random random(4);
-    for (int round = 0; round < 50000; ++round) {
+    for (u32 round = 0; round < test::rounds(50000); ++round) {
         const u64 x = random.word<u64>(), y = random.chance(8) ? 0 : random.word<u64>();
         for (const test::AluCase& c : test::kAluCases) {
             for (const bool is64 : {false, true}) {
@@ -104,7 +104,7 @@ TEST(Range, ConstantsGiveTheExactConstant) {
 
 TEST(Range, NarrowingAndByteOrder) {
     Random random(5);
-    for (int round = 0; round < 50000; ++round) {
+    for (u32 round = 0; round < test::rounds(50000); ++round) {
         const Sample a(random);
         for (const u64 x : {a.first, a.second}) {
             for (const s16 bits : {s16{8}, s16{16}, s16{32}}) {
@@ -128,7 +128,7 @@ TEST(Range, NarrowingAndByteOrder) {
 
 TEST(Range, JumpsKeepThePairsThatTakeThem) {
     Random random(6);
-    for (int round = 0; round < 20000; ++round) {
+    for (u32 round = 0; round < test::rounds(20000); ++round) {
         const Sample a(random);
         Sample b(random);
         if (random.chance(4)) b = a;
@@ -161,7 +161,7 @@ TEST(Range, JumpsKeepThePairsThatTakeThem) {
 TEST(Range, JoinHoldsBothAndIncludesIsInclusion) {
     Random random(7);
     int included = 0;
-    for (int round = 0; round < 50000; ++round) {
+    for (u32 round = 0; round < test::rounds(50000); ++round) {
         const Sample a(random), b(random);
         const Scalar both = a.scalar.join(b.scalar);
         ASSERT_TRUE(well_formed(both));
@@ -175,7 +175,7 @@ TEST(Range, JoinHoldsBothAndIncludesIsInclusion) {
         }
         ASSERT_EQ(a.scalar.includes(Scalar::constant(b.first)), a.scalar.contains(b.first));
     }
-    EXPECT_GT(included, 100);
+    EXPECT_GT(included, static_cast<int>(test::rounds(100)));
 }
 
 }  // namespace

@@ -253,7 +253,7 @@ private:
 
 TEST(Tnum, WideOperationsAreSound) {
     Random random;
-    for (int round = 0; round < 100000; ++round) {
+    for (u32 round = 0; round < test::rounds(100000); ++round) {
         const auto make = [&] {
             u64 mask = random.next() & random.next();
             if (round & 1) mask &= random.next() & random.next();

@@ -114,6 +114,7 @@ TEST(VerifierCfg, ManyBranchesArePruned) {
 }
 
 TEST(VerifierCfg, TooManyInstructions) {
+    NEEDS_MEMORY(200);
     const Verdict verdict = verify({"",
                                     {mov_imm(R1, 0), add_imm(R1, 1),
                                      jump_imm(BPF_JLT, R1, 1 << 21, -2), mov_imm(R0, 0), exit()}},

@@ -57,13 +57,18 @@ std::string tests_text(u64 count) {
     return testing::internal::number_text(count) + (count == 1 ? " test" : " tests");
 }
 
-// Nothing of the library's may be left from a test: what it allocates it frees. What it has queued may still run.
-void expect_nothing_kept(const machine::LiveMemory& before) {
-    test::settle();
-    // Empty tables of ids keep a few nodes until the world ends.
+// Empty tables of ids keep a few nodes until the world ends.
+void forget_ids() {
+    host::Cpu::Entry inside;
     map_ids_reset();
     prog_reset_ids();
     btf_reset_ids();
+}
+
+// Nothing of the library's may be left from a test: what it allocates it frees. What it has queued may still run.
+void expect_nothing_kept(const machine::LiveMemory& before) {
+    test::settle();
+    forget_ids();
     heap_check();
     const machine::LiveMemory after = machine::live_memory();
     EXPECT_EQ(after.blocks, before.blocks) << "blocks of the library's are left";

@@ -17,6 +17,14 @@ void settle() {
     }
 }
 
+u32 rounds(u32 in_a_process) {
+    return (in_a_process + 9) / 10;
+}
+
+u64 memory_mib() {
+    return guest::memory_figures().total_pages >> 8;
+}
+
 u64 setting(const char* name, u64 otherwise) {
     return guest::Arguments().number(name, otherwise);
 }

@@ -47,6 +47,15 @@ void settle() {
     }
 }
 
+u32 rounds(u32 in_a_process) {
+    return in_a_process;
+}
+
+u64 memory_mib() {
+    return static_cast<u64>(sysconf(_SC_PHYS_PAGES)) * static_cast<u64>(sysconf(_SC_PAGESIZE)) >>
+           20;
+}
+
 u64 setting(const char* name, u64 otherwise) {
     std::string variable = "BAREBPF_";
     for (; *name; ++name) variable += *name == '_' ? '_' : static_cast<char>(*name - 'a' + 'A');

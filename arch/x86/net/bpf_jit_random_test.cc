@@ -394,7 +394,8 @@ void fill(u8* memory, u32 seed) {
 
 TEST(BpfJitRandom, AgreesWithTheInterpreter) {
     const u32 seed = static_cast<u32>(::barebpf::test::setting("seed", 1));
-    const u32 programs = static_cast<u32>(::barebpf::test::setting("programs", 3000));
+    const u32 programs =
+        static_cast<u32>(::barebpf::test::setting("programs", ::barebpf::test::rounds(3000)));
     alignas(16) static u8 memory[kMemory + 64];  // one place, so that addresses agree
     for (u32 n = 0; n < programs; n++) {
         Generator generator(seed + n);
