@@ -7,6 +7,8 @@ namespace barebpf::guest {
 
 namespace {
 
+constexpr const char* kNames[] = {"cpus", "tests", "seed", "plant", "run", "engine", "initrd"};
+
 // The words, each with a NUL behind it, and an empty one at the end.
 char words[sizeof(Machine::args) + 1];
 
@@ -51,7 +53,21 @@ bool parse_number(const char* text, u64* value) {
     return true;
 }
 
+bool known(const char* word) {
+    for (const char* name : kNames) {
+        if (value_of(word, name)) return true;
+    }
+    return false;
+}
+
 }  // namespace
+
+void refuse_unknown_arguments() {
+    for (const char* word = words; *word; word += length_of(word) + 1) {
+        if (!known(word))
+            refuse("argument ", word, ": unknown; known are cpus tests seed plant run engine initrd");
+    }
+}
 
 void set_arguments(const char* text) {
     char* to = words;

@@ -44,6 +44,7 @@ private:
 
 // ── args.cc ───────────────────────────────────────────────────────────────────────────────────
 void set_arguments(const char* words);
+void refuse_unknown_arguments();
 
 // ── accounting.cc ─────────────────────────────────────────────────────────────────────────────
 // Counts an allocation; false: this is the one that the injection wants to fail.

@@ -33,6 +33,7 @@ void run_constructors() {
 // On the boot CPU's own stack.
 [[noreturn]] void run() {
     const Arguments arguments;
+    refuse_unknown_arguments();
     heap::init();
     irq_restore(kIrqsOn);
     start_cpus(wanted_cpus(arguments));
