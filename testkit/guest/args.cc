@@ -7,7 +7,8 @@ namespace barebpf::guest {
 
 namespace {
 
-constexpr const char* kNames[] = {"cpus", "tests", "seed", "plant", "run", "engine", "initrd"};
+constexpr const char* kNames[] = {"cpus", "engine", "initrd", "plant", "run",
+                                  "seed", "shard",  "shards", "tests"};
 
 // The words, each with a NUL behind it, and an empty one at the end.
 char words[sizeof(Machine::args) + 1];
@@ -64,8 +65,7 @@ bool known(const char* word) {
 
 void refuse_unknown_arguments() {
     for (const char* word = words; *word; word += length_of(word) + 1) {
-        if (!known(word))
-            refuse("argument ", word, ": unknown; known are cpus tests seed plant run engine initrd");
+        if (!known(word)) refuse("argument ", word, ": there is none of this name");
     }
 }
 

@@ -125,11 +125,13 @@ void skip_test(const char* reason) {
     print("Skipped: " + std::string(reason) + "\n");
 }
 
-u32 run_tests(const char* filter) {
+u32 run_tests(const char* filter, Shard shard) {
     instantiate_all();
     std::vector<const testing::internal::TestInfo*> chosen;
+    u64 number = 0;
     for (const auto& info : testing::internal::all_tests()) {
-        if (selected(filter, info.suite + "." + info.name)) chosen.push_back(&info);
+        if (!selected(filter, info.suite + "." + info.name)) continue;
+        if (number++ % shard.count == shard.index) chosen.push_back(&info);
     }
     print("[==========] Running " + tests_text(chosen.size()) + ".\n");
     const u64 start = host::Clock::monotonic_ns();

@@ -193,9 +193,14 @@ struct Instantiation {
 
 namespace barebpf::guest {
 
+struct Shard {
+    u64 index = 0;
+    u64 count = 1;  // of the selected tests, every count-th is run, from number index on
+};
+
 // Runs the tests that match, in order, and says so. GoogleTest's filter: patterns with * and ? parted by colons,
 // those behind a '-' are left out; null: all. Returns how many failed.
-u32 run_tests(const char* filter);
+u32 run_tests(const char* filter, Shard shard = {});
 
 }  // namespace barebpf::guest
 

@@ -22,7 +22,8 @@ constexpr u64 kFemtoPerNano = 1000000;
 constexpr u64 kNanosPerSecond = 1000000000;
 constexpr u64 kMeasureNs = 4000000;
 constexpr u32 kSamples = 8;
-constexpr u32 kBetweenLooks = 1000;  // instructions that touch no device: those are slow under -icount
+constexpr u32 kBetweenLooks =
+    1000;  // instructions that touch no device: those are slow under -icount
 
 u64 tsc_start;
 u64 ns_per_tick;  // * 2^32
