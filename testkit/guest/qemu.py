@@ -59,7 +59,7 @@ def parse(arguments):
     parser.add_argument("machine")
     parser.add_argument("image")
     parser.add_argument("--smp", type=int, default=1)
-    parser.add_argument("--memory", type=int, default=64)
+    parser.add_argument("--memory", type=int, default=128)
     parser.add_argument("--icount", type=int)
     parser.add_argument("--args", default="")
     parser.add_argument("--initrd")
