@@ -198,7 +198,7 @@ struct NmiSoldier {
 TEST_P(HashTorture, NmisAreRefusedOrServedButNeverHarm) {
     NEEDS_CPUS(2);
     constexpr u32 kEntries = 16;  // four buckets: most NMIs hit one that matters
-    constexpr u32 kNmis = 500;
+    const u32 kNmis = test::rounds(500);
     make(kEntries);
     NmiSoldier soldier{.map = map_};
     Atomic<u32> target{~0u}, missed{}, wrong{}, bad{};
@@ -256,7 +256,7 @@ struct Recycler {
 
 TEST_P(HashTorture, ALookupIsNotMisledByARecycledElement) {
     NEEDS_CPUS(2);
-    constexpr u32 kNmis = 3000;
+    const u32 kNmis = test::rounds(3000);
     make(4);
     for (const u32 number : {0u, 1u}) ASSERT_EQ(update(number, 0), 0);
     Recycler recycler{.map = map_};
