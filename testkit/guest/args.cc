@@ -8,7 +8,7 @@ namespace barebpf::guest {
 namespace {
 
 constexpr const char* kNames[] = {"cpus", "engine", "initrd", "plant", "run",
-                                  "seed", "shard",  "shards", "tests"};
+                                  "seed", "shard",  "shards", "tests", "tick"};
 
 // The words, each with a NUL behind it, and an empty one at the end.
 char words[sizeof(Machine::args) + 1];

@@ -100,7 +100,7 @@ void wait_for_cpu(u32 cpu) {
         if (!finished(cpu)) arch::wait_for_interrupt();
         irq_restore(irq);
     }
-    arch::set_timer(0);
+    set_tick();
     waiting.fetch_and(~(1u << this_cpu()), Order::Relaxed);
 }
 
@@ -112,7 +112,7 @@ void sleep_ns(u64 ns) {
         arch::wait_for_interrupt();
         irq_restore(irq);
     }
-    arch::set_timer(0);
+    set_tick();
 }
 
 }  // namespace barebpf::guest

@@ -71,7 +71,7 @@ bool sleep_once(host::WaitQueue* queue, const Description* description, u32 even
     if (!(ready & events) && in_time) {
         arch::set_timer(end - now);
         arch::wait_for_interrupt();
-        arch::set_timer(0);
+        set_tick();
     }
     queue->remove(this_cpu());
     irq_restore(irq);

@@ -9,7 +9,7 @@
 // One storm and one trace at a time; up to four breakpoints.
 #include "testkit/inject.h"
 
-#include "testkit/guest/arch.h"
+#include "testkit/guest/kernel.h"
 
 namespace barebpf::guest {
 namespace {
@@ -145,7 +145,7 @@ void trace_step(Frame* frame) {
 }  // namespace
 
 void on_timer(Frame* frame) {
-    if (!begin_storm_work()) return;
+    if (!begin_storm_work()) return set_tick();
     if (storm.options.kind == inject::Kind::Irq) {
         serve();
     } else {

@@ -50,6 +50,12 @@ void wait_until_run(const Mailbox& mailbox) {
 
 }  // namespace
 
+u64 tick_ns;
+
+void set_tick() {
+    arch::set_timer(this_cpu() == 0 ? tick_ns : 0);
+}
+
 void run_mailbox_irq() {
     run(irq_mailboxes[this_cpu()]);
 }

@@ -67,6 +67,10 @@ void start_cpus(u32 wanted);  // all but this one
 [[noreturn]] void idle_loop();
 
 // ── interrupts.cc ─────────────────────────────────────────────────────────────────────────────
+// The boot CPU's timer where nobody else has set it: an interrupt every so many ns, 0: none. Where QEMU runs the CPUs
+// in turns, a turn lasts until the next timer: without one, for seconds.
+extern u64 tick_ns;
+void set_tick();
 void run_mailbox_irq();
 bool run_mailbox_nmi();  // false: none was there
 

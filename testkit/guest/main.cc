@@ -38,6 +38,8 @@ void run_constructors() {
     irq_restore(kIrqsOn);
     start_cpus(wanted_cpus(arguments));
     seed_random(arguments.number("seed", 0));
+    tick_ns = arguments.number("tick", 0);
+    set_tick();
     run_constructors();
     if (const char* kind = arguments.value("plant")) plant(kind);
     const u32 status = guest_run(arguments);
