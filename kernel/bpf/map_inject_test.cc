@@ -213,8 +213,8 @@ void MapInject::nmi_before_each_instruction() {
         EXPECT_EQ(refused, 0u) << operation.name;
     }
     EXPECT_EQ(intruder.bad(), 0u);
-    // Refused only where the interrupted code held the very bucket.
-    EXPECT_GT(intruder.done(), intruder.turns() / 2);
+    // Refused where the interrupted code held the very bucket, or what it has freed is still waiting for readers.
+    EXPECT_GT(intruder.done(), intruder.turns() / 8);
 }
 
 TEST_F(MapInject, AnNmiBeforeEachInstructionOfAHashOperation) {
