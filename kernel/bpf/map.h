@@ -24,6 +24,31 @@ struct Map;
 struct Btf;
 class TextBuffer;
 
+// Whom for_each() shows the elements of a map to. A value may be written through.
+struct ElementVisitor {
+    // False: no more.
+    bool (*visit)(ElementVisitor* self, const void* key, void* value);
+};
+
+// Room for the elements of one bucket, and what collect_bucket() put there: keys and values side by
+// side in arrays, key_size and value_size_for_user() bytes each.
+struct CollectedBucket {
+    u8* keys;
+    u8* values;
+    u32 capacity;  // elements
+    u32 count;     // set: found; more than capacity: nothing was copied or erased
+};
+
+// Which batch commands a map type has, and how: element by element through the operations below,
+// or, where it has collect_bucket(), bucket by bucket for both kinds of look-up.
+enum BatchCommands : u8 {
+    kBatchNone = 0,
+    kBatchLookup = 1,
+    kBatchLookupAndDelete = 2,
+    kBatchUpdate = 4,
+    kBatchDelete = 8,
+};
+
 struct MapOps {
     // Refuses a MAP_CREATE that this type cannot serve, in Linux's order of checks; allocates
     // nothing.
@@ -42,6 +67,11 @@ struct MapOps {
     s64 (*push)(Map* map, const void* value, u64 flags);
     s64 (*pop)(Map* map, void* value);
     s64 (*peek)(Map* map, void* value);
+    // The value of that CPU, any of the possible ones. Null: no such element, or no such CPU.
+    void* (*lookup_percpu)(Map* map, const void* key, u32 cpu);
+    // Shows elements until the visitor has enough; their number. Each that is there from the beginning
+    // to the end is shown once, whatever others (or the visitor) insert and delete meanwhile.
+    s64 (*for_each)(Map* map, ElementVisitor* visitor);
 
     // -- called by bpf(2) --
     // key may be null: the first key. -ENOENT after the last one.
@@ -52,6 +82,10 @@ struct MapOps {
     // Null: update() under a pin and a read section does.
     s64 (*update_from_user)(Map* map, const void* key, const void* value, u64 flags);
     s64 (*lookup_and_erase)(Map* map, const void* key, void* value, u64 flags);
+    u8 batch_commands;  // BatchCommands, or-ed
+    // Buckets are numbered from 0; -ENOENT behind the last. Copies all elements of one, and erases
+    // them if told to, in one step: nobody sees the bucket half emptied.
+    s64 (*collect_bucket)(Map* map, u32 bucket, bool erase, u64 flags, CollectedBucket* out);
 
     // -- for types whose values are descriptors (program arrays, maps of maps) --
     Result<void*> (*fd_get)(Map* map, int fd);  // the object, counted, or why not
@@ -94,6 +128,8 @@ struct Map : host::FileObject {
     Btf* btf = nullptr;         // counted; null without BTF
     s32 spin_lock_offset = -1;  // of a bpf_spin_lock in the value
     s32 timer_offset = -1;
+    Map* inner_meta =
+        nullptr;  // maps of maps: what every inner map must be like; never in use itself
 
     bool bypass_spec_v1 = true;  // creator was privileged: no index masking needed
     host::Atomic<u32> refs{};
