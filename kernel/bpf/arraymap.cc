@@ -2,6 +2,8 @@
 #include "kernel/bpf/arraymap.h"
 
 #include "kernel/bpf/array_common.h"
+#include "kernel/bpf/insn.h"
+#include "kernel/bpf/map_in_map.h"
 #include "kernel/bpf/map_types.h"
 #include "kernel/bpf/map_value.h"
 #include "kernel/lib/bits.h"
@@ -113,51 +115,52 @@ Result<u64> direct_value(const Map* generic, u32 offset) {
 // R0 = R1's element number *(u32*)R2, or 0.
 //
 //     r0 = *(u32*)(r2 + 0)
-//     if r0 >= max_entries goto none
-//     w0 &= index_mask                  only for maps of the unprivileged
+//     if r0 >= max_entries goto none    r3, read from R1, for an inner map of any length
+//     w0 &= index_mask                  only for maps of the unprivileged; likewise
 //     r0 *= element_size                a shift where it can be
-//     r1 = values ll
+//     r1 = values ll                    an inner map: r1 = *(u64*)(r1 + values)
 //     r0 += r1
 //     goto end
 //     none: r0 = 0
 //     end:
-u32 emit_lookup(const Map* generic, bpf_insn* out, u32 capacity) {
-    const auto* map = static_cast<const ArrayMap*>(generic);
-    constexpr u8 kR0 = 0, kR1 = 1, kR2 = 2;
-    constexpr u32 kLength = 9;
+//
+// `map` may be a meta copy of an inner map (map_in_map.h): then only what it has in common with every
+// map that takes its place is a constant.
+u32 emit_lookup(const Map* map, bpf_insn* out, u32 capacity) {
+    using namespace insn;
+    constexpr u32 kLength = 11;
+    const u64 element_size = align_up(map->value_size, 8);
     if (capacity < kLength) return 0;
     // The comparison's immediate is sign-extended; a larger bound is the ordinary call's affair.
-    if (map->max_entries > 0x7fffffff || map->element_size > 0x7fffffff) return 0;
-    const u64 address = reinterpret_cast<u64>(map->values);
-    const auto insn = [](u8 code, u8 dst, u8 src, s16 off, s32 imm) {
-        bpf_insn made{};
-        made.code = code;
-        made.dst_reg = dst & 0xf;
-        made.src_reg = src & 0xf;
-        made.off = off;
-        made.imm = imm;
-        return made;
-    };
+    if (map->max_entries > 0x7fffffff || element_size > 0x7fffffff) return 0;
+    const bool any_length = map->is_meta && (map->flags & BPF_F_INNER_MAP);
     u32 n = 0;
-    out[n++] = insn(BPF_LDX | BPF_MEM | BPF_W, kR0, kR2, 0, 0);
-    const u32 branch = n;
-    out[n++] = insn(BPF_JMP | BPF_JGE | BPF_K, kR0, 0, 0, static_cast<s32>(map->max_entries));
+    out[n++] = load(BPF_W, R0, R2, 0);
+    if (any_length) out[n++] = load(BPF_W, R3, R1, kArrayMaxEntriesOffset);
+    const u32 branch = n++;
     if (!map->bypass_spec_v1) {
-        out[n++] = insn(BPF_ALU | BPF_AND | BPF_K, kR0, 0, 0, static_cast<s32>(map->index_mask));
+        if (any_length) out[n++] = load(BPF_W, R3, R1, kArrayIndexMaskOffset);
+        const s32 mask = static_cast<s32>(index_mask_for(map->max_entries));
+        out[n++] = any_length ? alu32(BPF_AND, R0, R3) : alu32_imm(BPF_AND, R0, mask);
     }
-    if (is_power_of_two(map->element_size)) {
-        out[n++] = insn(BPF_ALU64 | BPF_LSH | BPF_K, kR0, 0, 0,
-                        static_cast<s32>(lowest_bit(map->element_size)));
+    if (is_power_of_two(element_size)) {
+        out[n++] = alu_imm(BPF_LSH, R0, static_cast<s32>(lowest_bit(element_size)));
     } else {
-        out[n++] =
-            insn(BPF_ALU64 | BPF_MUL | BPF_K, kR0, 0, 0, static_cast<s32>(map->element_size));
+        out[n++] = alu_imm(BPF_MUL, R0, static_cast<s32>(element_size));
     }
-    out[n++] = insn(BPF_LD | BPF_IMM | BPF_DW, kR1, 0, 0, static_cast<s32>(address));
-    out[n++] = insn(0, 0, 0, 0, static_cast<s32>(address >> 32));
-    out[n++] = insn(BPF_ALU64 | BPF_ADD | BPF_X, kR0, kR1, 0, 0);
-    out[n++] = insn(BPF_JMP | BPF_JA, 0, 0, 1, 0);
-    out[branch].off = static_cast<s16>(n - branch - 1);
-    out[n++] = insn(BPF_ALU64 | BPF_MOV | BPF_K, kR0, 0, 0, 0);
+    if (map->is_meta) {
+        out[n++] = load(BPF_DW, R1, R1, kArrayValuesOffset);
+    } else {
+        const u64 values = reinterpret_cast<u64>(static_cast<const ArrayMap*>(map)->values);
+        out[n++] = ld_low(R1, 0, static_cast<s32>(values));
+        out[n++] = ld_high(static_cast<s32>(values >> 32));
+    }
+    out[n++] = alu(BPF_ADD, R0, R1);
+    out[n++] = go(1);
+    const s16 to_none = static_cast<s16>(n - branch - 1);
+    out[branch] = any_length ? jump(BPF_JGE, R0, R3, to_none)
+                             : jump_imm(BPF_JGE, R0, static_cast<s32>(map->max_entries), to_none);
+    out[n++] = mov_imm(R0, 0);
     return n;
 }
 
@@ -175,12 +178,9 @@ Result<host::MmapPages> mmap(Map* generic, const host::MmapRequest& request) {
     return host::MmapPages{map->pages.pages() + first, count, request.writable};
 }
 
-// Whether one array may stand in for another inside a map of maps.
 bool meta_equal(const Map* meta, const Map* inner) {
-    const u32 flags = meta->flags;
-    return meta->type == inner->type && meta->key_size == inner->key_size &&
-           meta->value_size == inner->value_size && flags == inner->flags &&
-           ((flags & BPF_F_INNER_MAP) || meta->max_entries == inner->max_entries);
+    return map_meta_equal(meta, inner) &&
+           ((meta->flags & BPF_F_INNER_MAP) || meta->max_entries == inner->max_entries);
 }
 
 }  // namespace

@@ -29,4 +29,13 @@ struct ArrayMap : Map {
     u8* at(u32 index) const { return values + u64{element_size} * index; }
 };
 
+// Where instructions find them, from the start of the map. Map has no virtual bases: every compiler that
+// builds this knows the offsets, though the standard promises them for simpler structs only.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Winvalid-offsetof"
+inline constexpr s16 kArrayMaxEntriesOffset = __builtin_offsetof(ArrayMap, max_entries);
+inline constexpr s16 kArrayIndexMaskOffset = __builtin_offsetof(ArrayMap, index_mask);
+inline constexpr s16 kArrayValuesOffset = __builtin_offsetof(ArrayMap, values);
+#pragma GCC diagnostic pop
+
 }  // namespace barebpf

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Helpers and maps: which go together, and what a call site remembers of its map for the fix-ups.
 #include "kernel/bpf/check_call.h"
+#include "kernel/bpf/map_in_map.h"
 
 namespace barebpf {
 namespace {
@@ -80,6 +81,7 @@ bool also_allowed(u32 map_type, u32 helper) {
 }
 
 bool compatible(u32 map_type, u32 helper) {
+    if (is_map_of_maps(map_type)) return helper == BPF_FUNC_map_lookup_elem;
     bool type_bound = false, helper_bound = false;
     for (const Pair& pair : kPairs) {
         if (pair.map_type == map_type && pair.helper == helper) return true;
@@ -90,19 +92,16 @@ bool compatible(u32 map_type, u32 helper) {
     return !type_bound || also_allowed(map_type, helper);
 }
 
-// The operation behind the helper exists. Maps of maps need a result type that is not there yet.
+// The operation behind the helper exists.
 bool operation_exists(const Map* map, u32 helper) {
     const MapOps& ops = *map->ops;
     switch (helper) {
         case BPF_FUNC_map_lookup_elem:
-            return ops.lookup && map->type != BPF_MAP_TYPE_ARRAY_OF_MAPS &&
-                   map->type != BPF_MAP_TYPE_HASH_OF_MAPS;
+            return ops.lookup;
         case BPF_FUNC_map_update_elem:
-            return ops.update && map->type != BPF_MAP_TYPE_ARRAY_OF_MAPS &&
-                   map->type != BPF_MAP_TYPE_HASH_OF_MAPS;
+            return ops.update;
         case BPF_FUNC_map_delete_elem:
-            return ops.erase && map->type != BPF_MAP_TYPE_ARRAY_OF_MAPS &&
-                   map->type != BPF_MAP_TYPE_HASH_OF_MAPS;
+            return ops.erase;
         case BPF_FUNC_map_push_elem:
             return ops.push;
         case BPF_FUNC_map_pop_elem:

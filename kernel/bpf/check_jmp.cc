@@ -151,6 +151,13 @@ void mark_null(VerifierState& state, u32 id, u32 ref_id, bool is_null) {
             return;
         }
         reg.flags &= static_cast<u8>(~kMaybeNull);
+        // An element of a map of maps is a map.
+        if (reg.type == RegType::MapValue && reg.map->inner_meta) {
+            Map* inner = reg.map->inner_meta;
+            mark_reg_pointer(reg, RegType::MapPtr);
+            reg.map = inner;
+            return;
+        }
         // A lock in the value is told apart by the id; other pointers need it no longer.
         const bool lockable = reg.type == RegType::MapValue && reg.map->spin_lock_offset >= 0;
         if (!lockable) reg.id = 0;

@@ -5,6 +5,7 @@
 
 #include "kernel/bpf/hashtab_lookup.h"
 #include "kernel/bpf/hashtab_update.h"
+#include "kernel/bpf/map_in_map.h"
 #include "kernel/bpf/map_types.h"
 
 namespace barebpf {
@@ -188,6 +189,7 @@ constexpr MapOps kOps = {
     .next_key = next_key<kKey, Storage>,
     .copy_value = copy_value<kKey, Storage>,
     .lookup_and_erase = lookup_and_erase<kKey, Storage>,
+    .meta_equal = map_meta_equal,
 };
 
 template <class Storage>

@@ -2,6 +2,7 @@
 // The life of a map, whatever its type: references, id, descriptor, freezing. map.h has the rules.
 #include "kernel/bpf/map.h"
 
+#include "kernel/bpf/map_in_map.h"
 #include "kernel/bpf/map_table.h"
 #include "kernel/bpf/map_types.h"
 #include "kernel/bpf/refcount.h"
@@ -91,11 +92,13 @@ void map_get(Map* map) {
 void map_put(Map* map) {
     if (!ref_put(map->refs)) return;
     map_unpublish(map);
-    host::call_rcu_process(&map->rcu, [](host::RcuHead* head) {
-        Map* dead = map_of_rcu_head(head);
-        map_detach_btf(dead);
-        dead->ops->free(dead);
-    });
+    host::call_rcu_process(&map->rcu, [](host::RcuHead* head) { map_free(map_of_rcu_head(head)); });
+}
+
+void map_free(Map* map) {
+    map_meta_free(map->inner_meta);
+    map_detach_btf(map);
+    map->ops->free(map);
 }
 
 void map_get_with_uref(Map* map) {
@@ -179,6 +182,8 @@ const MapOps* map_ops(u32 map_type) {
             return &kArrayMapOps;
         case BPF_MAP_TYPE_PROG_ARRAY:
             return &kProgArrayMapOps;
+        case BPF_MAP_TYPE_ARRAY_OF_MAPS:
+            return &kArrayOfMapsOps;
         default:
             return nullptr;
     }

@@ -128,8 +128,8 @@ struct Map : host::FileObject {
     Btf* btf = nullptr;         // counted; null without BTF
     s32 spin_lock_offset = -1;  // of a bpf_spin_lock in the value
     s32 timer_offset = -1;
-    Map* inner_meta =
-        nullptr;  // maps of maps: what every inner map must be like; never in use itself
+    Map* inner_meta = nullptr;  // maps of maps: what every inner map is like (map_in_map.h)
+    bool is_meta = false;       // is such a copy itself: no values, no id, a plain Map
 
     bool bypass_spec_v1 = true;  // creator was privileged: no index masking needed
     host::Atomic<u32> refs{};

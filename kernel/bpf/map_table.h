@@ -14,6 +14,9 @@ Result<u32> map_next_id(u32 after);  // NoEnt
 void map_ids_reset();
 void map_ids_forget();  // see forget_world()
 
+// The map, its meta copy and its BTF; no reader and no reference is left.
+void map_free(Map* map);
+
 // False while somebody writes, or when it is frozen already.
 bool map_try_freeze(Map* map);
 

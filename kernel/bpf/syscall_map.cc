@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // bpf(2): maps as objects: making, finding, describing, freezing. Elements are in syscall_elem.cc.
+#include "kernel/bpf/map_in_map.h"
 #include "kernel/bpf/map_table.h"
 #include "kernel/bpf/syscall.h"
 #include "kernel/host/cred.h"
@@ -31,6 +32,21 @@ Result<host::FileMode> check_create(const bpf_attr& attr) {
     return mode;
 }
 
+// With what its inner maps must be like, if it is to have such.
+Result<Map*> create(const MapOps* ops, const bpf_attr& attr) {
+    Map* meta = nullptr;
+    if (is_map_of_maps(attr.map_type)) {
+        meta = TRY(map_meta_alloc(static_cast<int>(attr.inner_map_fd)));
+    }
+    const Result<Map*> map = ops->create(attr);
+    if (!map) {
+        map_meta_free(meta);
+        return map.error();
+    }
+    map.value()->inner_meta = meta;
+    return map.value();
+}
+
 // No descriptor and no id yet: nobody else knows the map.
 Result<void> complete(Map* map, const MapOps* ops, const bpf_attr& attr) {
     map_init_from_attr(map, ops, attr);
@@ -54,10 +70,9 @@ Result<s64> map_create(const bpf_attr& attr, UserAddress) {
     if (!ops) return Errno::Inval;
     TRY(ops->check_attr(attr));
     if (attr.map_ifindex) return Errno::OpNotSupp;  // offload: no device here takes maps
-    Map* map = TRY(ops->create(attr));
+    Map* map = TRY(create(ops, attr));
     if (const auto done = complete(map, ops, attr); !done) {
-        map_detach_btf(map);
-        map->ops->free(map);
+        map_free(map);
         return done.error();
     }
     return install(map, mode);
