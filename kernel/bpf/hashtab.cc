@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Hash map: creation, iteration, the end, and the operations by key size. hashtab.h explains the
-// structure.
+// Hash maps: creation, the end, and the tables of operations. hashtab.h explains the structure.
 #include "kernel/bpf/hashtab.h"
 
-#include "kernel/bpf/hashtab_lookup.h"
-#include "kernel/bpf/hashtab_update.h"
+#include "kernel/bpf/hashtab_walk.h"
 #include "kernel/bpf/map_in_map.h"
 #include "kernel/bpf/map_types.h"
 
@@ -18,6 +16,9 @@ constexpr u32 kCreateFlags =
     BPF_F_NO_PREALLOC | BPF_F_NO_COMMON_LRU | BPF_F_NUMA_NODE | kMapAccessFlags | BPF_F_ZERO_SEED;
 // Linux's limit on key and value together: what its kmalloc() gives, less its own element header.
 constexpr u64 kElementLimit = kKmallocMaxSize - 48;
+// What Linux's allocator of per-CPU memory gives.
+constexpr u64 kCpuValueLimit = 32768;
+constexpr u32 kNoNode = ~0u;
 // Beyond this Linux's bucket array passes 2^32 bytes.
 constexpr u32 kMaxEntries = 1u << 27;
 
@@ -29,8 +30,12 @@ Result<void> check_attr(const bpf_attr& attr) {
         return Errno::Inval;
     }
     if (attr.map_flags & BPF_F_NO_COMMON_LRU) return Errno::Inval;  // only LRU maps have lists
+    const bool percpu = is_percpu_map(attr.map_type);
+    const bool on_node = attr.map_flags & BPF_F_NUMA_NODE && attr.numa_node != kNoNode;
+    if (percpu && on_node) return Errno::Inval;
     if (attr.max_entries == 0 || attr.key_size == 0 || attr.value_size == 0) return Errno::Inval;
     if (u64{attr.key_size} + attr.value_size >= kElementLimit) return Errno::TooBig;
+    if (percpu && align_up(attr.value_size, 8) > kCpuValueLimit) return Errno::TooBig;
     return {};
 }
 
@@ -46,34 +51,45 @@ bool make_buckets(HashMap* map, u64 count) {
     return map->buckets != nullptr;
 }
 
-// Elements 1..max_entries are free; the rest are the CPUs' spares.
-bool make_elements(HashMap* map, u32 max_entries) {
-    const u32 cpus = host::possible_cpus();
-    const u64 count = u64{max_entries} + u64{HashMap::kLevels} * cpus;
+// cpu_value_size bytes for each element and CPU, each CPU's apart from the others'.
+bool make_cpu_values(HashMap* map, u64 elements) {
+    constexpr u64 kLine = 64;
+    u64 one_cpu, all;
+    if (__builtin_mul_overflow(elements, u64{map->cpu_value_size}, &one_cpu)) return false;
+    map->cpu_values_stride = align_up(one_cpu, kLine);
+    if (__builtin_mul_overflow(map->cpu_values_stride, u64{host::possible_cpus()}, &all))
+        return false;
+    void* memory = host::alloc(all, AllocContext::MaySleep, map->memory);
+    if (!memory) return false;
+    map->cpu_values = static_cast<u8*>(memory) - map->cpu_value_size;  // there is no element 0
+    return true;
+}
+
+// The last elements are the CPUs' spares.
+bool make_spares(HashMap* map, u32 first) {
+    if (!map->cpus.create(map->memory)) return false;
+    for (u32 cpu = 0; cpu < host::possible_cpus(); ++cpu) {
+        for (host::Atomic<u32>& spare : map->cpus.cpu(cpu)->spare) {
+            spare.store(first++, Order::Relaxed);
+        }
+    }
+    return true;
+}
+
+// Elements 1..max_entries are free. in_place: no update needs a spare.
+bool make_elements(HashMap* map, u32 max_entries, bool in_place) {
+    const u64 spares = in_place ? 0 : u64{HashMap::kLevels} * host::possible_cpus();
+    const u64 count = max_entries + spares;
     u64 size;
     if (__builtin_mul_overflow(count, u64{map->stride}, &size)) return false;
     u8* memory = static_cast<u8*>(host::alloc(size, AllocContext::MaySleep, map->memory));
     if (!memory) return false;
     map->elements = memory - map->stride;  // there is no element 0
     map->element_count = static_cast<u32>(count);
-    if (!map->free_elements.create(map->memory) || !map->cpus.create(map->memory)) return false;
+    if (map->cpu_value_size && !make_cpu_values(map, count)) return false;
+    if (!map->free_elements.create(map->memory)) return false;
     map->free_elements.populate(1, max_entries, Preallocated::links(map));
-    for (u32 cpu = 0; cpu < cpus; ++cpu) {
-        for (u32 level = 0; level < HashMap::kLevels; ++level) {
-            map->cpus.cpu(cpu)->spare[level].store(max_entries + 1 + cpu * HashMap::kLevels + level,
-                                                   Order::Relaxed);
-        }
-    }
-    return true;
-}
-
-const MapOps* ops_for(u32 key_size, bool on_demand);
-
-bool make_parts(HashMap* map, const bpf_attr& attr) {
-    if (!make_buckets(map, bucket_count_for(attr.max_entries))) return false;
-    if (!(attr.map_flags & BPF_F_NO_PREALLOC)) return make_elements(map, attr.max_entries);
-    map->on_demand_made = map->on_demand.create(map->stride, attr.max_entries, map->memory);
-    return map->on_demand_made;
+    return in_place || make_spares(map, max_entries + 1);
 }
 
 // Whether all is freed; false while a batch of freed elements waits for its grace period.
@@ -81,6 +97,10 @@ bool free_parts(HashMap* map) {
     if (map->on_demand_made && !map->on_demand.try_destroy()) return false;
     map->free_elements.destroy();
     map->cpus.destroy();
+    if (map->cpu_values) {
+        host::free(map->cpu_values + map->cpu_value_size,
+                   map->cpu_values_stride * host::possible_cpus(), map->memory);
+    }
     if (map->elements) {
         host::free(map->elements + map->stride, size_t{map->element_count} * map->stride,
                    map->memory);
@@ -89,19 +109,40 @@ bool free_parts(HashMap* map) {
     return true;
 }
 
+// Bytes of the value that stand in the element itself.
+u32 inline_value_size(const bpf_attr& attr) {
+    return is_percpu_map(attr.map_type) ? 0 : attr.value_size;
+}
+
+bool make_parts(HashMap* map, const bpf_attr& attr) {
+    if (!make_buckets(map, bucket_count_for(attr.max_entries))) return false;
+    if (!(attr.map_flags & BPF_F_NO_PREALLOC)) {
+        const bool in_place = attr.map_type != BPF_MAP_TYPE_HASH;
+        return make_elements(map, attr.max_entries, in_place);
+    }
+    map->on_demand_made =
+        map->on_demand.create(map->stride, attr.max_entries, map->memory, map->cpu_value_size);
+    return map->on_demand_made;
+}
+
+const MapOps* ops_for(const bpf_attr& attr);
+
 Result<Map*> create(const bpf_attr& attr) {
     if (attr.max_entries > kMaxEntries) return Errno::TooBig;
     auto* map = new_map<HashMap>();
     if (!map) return Errno::NoMem;
-    map->stride = static_cast<u32>(align_up(value_offset(attr.key_size) + attr.value_size, 8));
     map->value_offset = static_cast<u32>(value_offset(attr.key_size));
+    map->stride = static_cast<u32>(align_up(u64{map->value_offset} + inline_value_size(attr), 8));
+    if (is_percpu_map(attr.map_type)) {
+        map->cpu_value_size = static_cast<u32>(align_up(attr.value_size, 8));
+    }
     map->seed = make_hash_seed(attr.map_flags & BPF_F_ZERO_SEED ? 0 : host::random_u64());
     if (!make_parts(map, attr)) {
         free_parts(map);  // nothing was freed through on_demand: it cannot say "later"
         delete_map(map);
         return Errno::NoMem;
     }
-    map->ops = ops_for(attr.key_size, attr.map_flags & BPF_F_NO_PREALLOC);
+    map->ops = ops_for(attr);
     return static_cast<Map*>(map);
 }
 
@@ -115,104 +156,69 @@ void free(Map* generic) {
     delete_map(map);
 }
 
-// ── Iteration ─────────────────────────────────────────────────────────────────────────────────
-
-template <class Storage>
-bool first_in_bucket(const HashMap* map, HashBucket* bucket, void* key) REQUIRES(bucket->lock) {
-    const u64 used = bucket->tags.load(Order::Relaxed) & kTagUsed;
-    const u32 index = used ? bucket->slots[first_byte(used)].load(Order::Relaxed)
-                           : bucket->overflow.load(Order::Relaxed);
-    if (index == 0) return false;
-    load_key(map, key, Storage::at(map, index));
-    return true;
-}
-
-template <class Storage>
-s64 first_key_from(HashMap* map, u64 number, void* key) {
-    for (; number <= map->bucket_mask; ++number) {
-        HashBucket* bucket = &map->buckets[number];
-        if (bucket->tags.load(Order::Relaxed) == 0 && bucket->overflow.load(Order::Relaxed) == 0) {
-            continue;
-        }
-        host::Guard<HashBucket::Lock, host::IrqSave> guard(bucket->lock);
-        if (first_in_bucket<Storage>(map, bucket, key)) return 0;
-    }
-    return -to_int(Errno::NoEnt);
-}
-
-// What comes after a place in its bucket; 0 when nothing does.
-template <class Storage>
-u32 successor(const HashMap* map, HashBucket* bucket, const Place& place) REQUIRES(bucket->lock) {
-    if (place.slot == HashBucket::kSlots) {
-        return link_of(Storage::at(map, place.index)).load(Order::Relaxed);
-    }
-    const u64 used = bucket->tags.load(Order::Relaxed) & kTagUsed;
-    const u64 after = place.slot == HashBucket::kSlots - 1 ? 0 : ~u64{0} << (place.slot + 1) * 8;
-    if (used & after) return bucket->slots[first_byte(used & after)].load(Order::Relaxed);
-    return bucket->overflow.load(Order::Relaxed);
-}
-
-// MapOps::next_key. Elements stay in their place until they are deleted or replaced, so a walk
-// meets every key that is there from its beginning to its end, whatever else comes and goes. A key
-// that has gone starts the walk again, as on Linux.
-template <u32 kKey, class Storage>
-s64 next_key(Map* generic, const void* key, void* next) {
-    auto* map = static_cast<HashMap*>(generic);
-    if (!key) return first_key_from<Storage>(map, 0, next);
-    const Hashed where = hash_to_bucket<kKey>(map, key);
-    u64 from = 0;
-    {
-        host::Guard<HashBucket::Lock, host::IrqSave> guard(where.bucket->lock);
-        const Place place = find_locked<kKey, Storage>(map, where.bucket, where.tag, key);
-        if (place.name) {
-            const u32 index = successor<Storage>(map, where.bucket, place);
-            if (index) {
-                load_key(map, next, Storage::at(map, index));
-                return 0;
-            }
-            from = static_cast<u64>(where.bucket - map->buckets) + 1;
-        }
-    }
-    return first_key_from<Storage>(map, from, next);
-}
-
 // ── Operations ────────────────────────────────────────────────────────────────────────────────
 
-template <u32 kKey, class Storage>
-constexpr MapOps kOps = {
-    .check_attr = check_attr,
-    .create = create,
-    .free = hashtab::free,
-    .lookup = lookup<kKey, Storage>,
-    .update = update<kKey, Storage>,
-    .erase = erase<kKey, Storage>,
-    .next_key = next_key<kKey, Storage>,
-    .copy_value = copy_value<kKey, Storage>,
-    .lookup_and_erase = lookup_and_erase<kKey, Storage>,
-    .meta_equal = map_meta_equal,
-};
+// What programs call is specialised by key size.
+template <u32 kKey, class Storage, class Value>
+consteval MapOps make_ops() {
+    MapOps ops{};
+    ops.check_attr = check_attr;
+    ops.create = create;
+    ops.free = hashtab::free;
+    ops.lookup = lookup<kKey, Storage, Value>;
+    ops.update = update<kKey, Storage, Value>;
+    ops.erase = erase<kKey, Storage, Value>;
+    ops.for_each = for_each<Storage, Value>;
+    ops.next_key = next_key<Storage>;
+    ops.copy_value = copy_value<Storage, Value>;
+    ops.lookup_and_erase = lookup_and_erase<Storage, Value>;
+    ops.batch_commands = kBatchLookup | kBatchLookupAndDelete | kBatchUpdate | kBatchDelete;
+    ops.collect_bucket = collect_bucket<Storage, Value>;
+    ops.meta_equal = map_meta_equal;
+    if (SameAs<Value, PerCpuValues>) {
+        ops.lookup_percpu = lookup_percpu<Storage>;
+        ops.update_from_user = update_from_user<Storage, PerCpuValuesOfUser>;
+    }
+    return ops;
+}
+template <u32 kKey, class Storage, class Value>
+constexpr MapOps kOps = make_ops<kKey, Storage, Value>();
 
-template <class Storage>
+template <class Storage, class Value>
 const MapOps* ops_for_key(u32 key_size) {
     switch (key_size) {
         case 4:
-            return &kOps<4, Storage>;
+            return &kOps<4, Storage, Value>;
         case 8:
-            return &kOps<8, Storage>;
+            return &kOps<8, Storage, Value>;
         case 16:
-            return &kOps<16, Storage>;
+            return &kOps<16, Storage, Value>;
         default:
-            return &kOps<0, Storage>;
+            return &kOps<0, Storage, Value>;
     }
 }
 
-const MapOps* ops_for(u32 key_size, bool on_demand) {
-    return on_demand ? ops_for_key<OnDemand>(key_size) : ops_for_key<Preallocated>(key_size);
+template <class Value>
+const MapOps* ops_for_storage(const bpf_attr& attr) {
+    return attr.map_flags & BPF_F_NO_PREALLOC ? ops_for_key<OnDemand, Value>(attr.key_size)
+                                              : ops_for_key<Preallocated, Value>(attr.key_size);
+}
+
+const MapOps* ops_for(const bpf_attr& attr) {
+    switch (attr.map_type) {
+        case BPF_MAP_TYPE_PERCPU_HASH:
+            return ops_for_storage<PerCpuValues>(attr);
+        default:
+            return ops_for_storage<Plain>(attr);
+    }
 }
 
 }  // namespace
 }  // namespace hashtab
 
-constinit const MapOps kHashMapOps = hashtab::kOps<0, hashtab::Preallocated>;
+// create() gives a map the table for its key size and storage.
+constinit const MapOps kHashMapOps = hashtab::kOps<0, hashtab::Preallocated, hashtab::Plain>;
+constinit const MapOps kPerCpuHashMapOps =
+    hashtab::kOps<0, hashtab::Preallocated, hashtab::PerCpuValues>;
 
 }  // namespace barebpf

@@ -82,6 +82,9 @@ struct HashMap : Map {
     HashSeed seed{};
     u8* elements = nullptr;  // preallocated: element i is at elements + i * stride; 0 is not used
     u32 element_count = 0;
+    u8* cpu_values = nullptr;   // preallocated: of element i on CPU c: at
+    u64 cpu_values_stride = 0;  // cpu_values + c * cpu_values_stride + i * cpu_value_size
+    u32 cpu_value_size = 0;     // multiple of 8; 0: not a per-CPU map
     PercpuFreelist free_elements;
     host::PerCpu<CpuState> cpus;
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Inside of hashtab: keys, elements and where in a bucket one is. Everything is specialised by key
-// size (4, 8, 16, or 0 for any other) and by where elements come from.
+// Inside of hashtab: keys, elements and where in a bucket one is. What programs call is specialised by
+// key size (4, 8, 16, or 0 for every other); the rest takes kAnyKey and looks at the size each time.
+// Storage says where elements come from (hashtab_storage.h).
 #pragma once
 
 #include "kernel/bpf/hashtab.h"
+#include "kernel/bpf/hashtab_storage.h"
 #include "kernel/bpf/map_value.h"
 #include "kernel/lib/bits.h"
 #include "kernel/lib/hash.h"
@@ -12,12 +14,9 @@ namespace barebpf::hashtab {
 
 using host::Order;
 
-// Orders this CPU's accesses as seen by what interrupts it; nothing to do for the hardware.
-ALWAYS_INLINE void interrupt_fence() {
-    asm volatile("" ::: "memory");
-}
-
 // ── Keys ──────────────────────────────────────────────────────────────────────────────────────
+
+inline constexpr u32 kAnyKey = ~0u;
 
 constexpr u32 key_offset(u32 key_size) {
     return key_size == 4 ? 4 : 8;
@@ -27,7 +26,7 @@ constexpr u64 value_offset(u64 key_size) {
 }
 template <u32 kKey>
 ALWAYS_INLINE u32 value_offset_of(const HashMap* map) {
-    if constexpr (kKey != 0) return static_cast<u32>(value_offset(kKey));
+    if constexpr (kKey != 0 && kKey != kAnyKey) return static_cast<u32>(value_offset(kKey));
     return map->value_offset;
 }
 
@@ -41,7 +40,10 @@ ALWAYS_INLINE u64 load_key_tail(const u8* at, u32 size) {
 template <u32 kKey>
 ALWAYS_INLINE bool key_equals(const HashMap* map, const u8* element, const void* key) {
     const u8* wanted = static_cast<const u8*>(key);
-    if constexpr (kKey == 4) {
+    if constexpr (kKey == kAnyKey) {
+        return map->key_size == 4 ? key_equals<4>(map, element, key)
+                                  : key_equals<0>(map, element, key);
+    } else if constexpr (kKey == 4) {
         return host::atomic_at<u32>(element + 4).load(Order::Relaxed) ==
                detail::load_unaligned<u32>(wanted);
     } else {
@@ -62,7 +64,9 @@ ALWAYS_INLINE bool key_equals(const HashMap* map, const u8* element, const void*
 template <u32 kKey>
 ALWAYS_INLINE void store_key(const HashMap* map, u8* element, const void* key) {
     const u8* from = static_cast<const u8*>(key);
-    if constexpr (kKey == 4) {
+    if constexpr (kKey == kAnyKey) {
+        map->key_size == 4 ? store_key<4>(map, element, key) : store_key<0>(map, element, key);
+    } else if constexpr (kKey == 4) {
         host::atomic_at<u32>(element + 4).store(detail::load_unaligned<u32>(from), Order::Relaxed);
     } else {
         u8* to = element + 8;
@@ -83,25 +87,6 @@ ALWAYS_INLINE void load_key(const HashMap* map, void* to, const u8* element) {
     }
 }
 
-// ── Where elements come from ──────────────────────────────────────────────────────────────────
-
-ALWAYS_INLINE host::Atomic<u32>& link_of(u8* element) {
-    return host::atomic_at<u32>(element);
-}
-
-struct Preallocated {
-    static ALWAYS_INLINE u8* at(const HashMap* map, u32 index) {
-        return map->elements + size_t{index} * map->stride;
-    }
-    static auto links(const HashMap* map) {
-        return [map](u32 index) -> host::Atomic<u32>& { return link_of(at(map, index)); };
-    }
-};
-
-struct OnDemand {
-    static ALWAYS_INLINE u8* at(const HashMap* map, u32 index) { return map->on_demand.at(index); }
-};
-
 // ── Buckets ───────────────────────────────────────────────────────────────────────────────────
 
 // A tag in use has its top bit set, an empty slot's is 0.
@@ -112,6 +97,12 @@ struct Hashed {
     u8 tag;
 };
 
+// An element by both of its names; element is null where nothing was found.
+struct Found {
+    u8* element;
+    u32 index;
+};
+
 // 0x80 in the byte of each slot whose tag equals this one. Never for an empty slot; now and then
 // for a slot above a true match, whose key then tells.
 ALWAYS_INLINE u64 slots_with_tag(u64 tags, u8 tag) {
@@ -120,8 +111,23 @@ ALWAYS_INLINE u64 slots_with_tag(u64 tags, u8 tag) {
 }
 
 template <u32 kKey>
+ALWAYS_INLINE u64 hash_of(const HashMap* map, const void* key) {
+    if constexpr (kKey != kAnyKey) return hash_key<kKey>(key, map->key_size, map->seed);
+    switch (map->key_size) {
+        case 4:
+            return hash_key<4>(key, 4, map->seed);
+        case 8:
+            return hash_key<8>(key, 8, map->seed);
+        case 16:
+            return hash_key<16>(key, 16, map->seed);
+        default:
+            return hash_key<0>(key, map->key_size, map->seed);
+    }
+}
+
+template <u32 kKey>
 ALWAYS_INLINE Hashed hash_to_bucket(const HashMap* map, const void* key) {
-    const u64 hash = hash_key<kKey>(key, map->key_size, map->seed);
+    const u64 hash = hash_of<kKey>(map, key);
     const u8 tag = static_cast<u8>(hash >> 57 | 0x80);
     return {&map->buckets[hash & map->bucket_mask], tag};
 }
@@ -159,6 +165,37 @@ ALWAYS_INLINE void bump_version(HashBucket* bucket) REQUIRES(bucket->lock) {
     bucket->version.store(bucket->version.load(Order::Relaxed) + 1, Order::Release);
 }
 
+// Chains are sorted by this, ascending, so that a walk finds its way on whatever came and went
+// meanwhile. Two keys of the same order (one pair in 2^64) stand side by side.
+inline u64 chain_order(const HashMap* map, const u8* element) {
+    u64 order = map->seed.a;
+    if (map->key_size == 4) {
+        const u32 key = host::atomic_at<u32>(element + 4).load(Order::Relaxed);
+        return detail::multiply_fold(order ^ key, map->seed.b);
+    }
+    for (u32 at = 0; at < map->key_size; at += 8) {
+        const u64 word = host::atomic_at<u64>(element + 8 + at).load(Order::Relaxed);
+        order = detail::multiply_fold(order ^ word, map->seed.b);
+    }
+    return order;
+}
+
+template <class Storage>
+NOINLINE void link_into_chain(const HashMap* map, HashBucket* bucket, u32 index)
+    REQUIRES(bucket->lock) {
+    u8* element = Storage::at(map, index);
+    const u64 order = chain_order(map, element);
+    host::Atomic<u32>* name = &bucket->overflow;
+    u32 next;
+    while ((next = name->load(Order::Relaxed)) != 0) {
+        u8* other = Storage::at(map, next);
+        if (chain_order(map, other) > order) break;
+        name = &link_of(other);
+    }
+    link_of(element).store(next, Order::Relaxed);
+    name->store(index, Order::Release);  // pairs with the acquire of readers
+}
+
 // The element is complete; from here on readers find it.
 template <class Storage>
 ALWAYS_INLINE void link_new(const HashMap* map, HashBucket* bucket, u8 tag, u32 index)
@@ -172,8 +209,7 @@ ALWAYS_INLINE void link_new(const HashMap* map, HashBucket* bucket, u8 tag, u32 
         bucket->tags.store(with_byte(tags, slot, tag), Order::Release);
         return;
     }
-    link_of(Storage::at(map, index)).store(bucket->overflow.load(Order::Relaxed), Order::Relaxed);
-    bucket->overflow.store(index, Order::Release);  // pairs with the acquire of readers
+    link_into_chain<Storage>(map, bucket, index);
 }
 
 // One element in the place of another with the same key.

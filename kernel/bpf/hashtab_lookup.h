@@ -2,7 +2,7 @@
 // Inside of hashtab: lookups without a lock (the protocol is in hashtab.h).
 #pragma once
 
-#include "kernel/bpf/hashtab_bucket.h"
+#include "kernel/bpf/hashtab_value.h"
 
 namespace barebpf::hashtab {
 
@@ -11,10 +11,10 @@ inline constexpr u32 kMaxRetries = 64;
 
 enum class Pass { Hit, Miss, Disturbed };
 
-// One pass. *element is set on a hit.
+// One pass. *found is set on a hit.
 template <u32 kKey, class Storage>
 ALWAYS_INLINE Pass look(const HashMap* map, const HashBucket* bucket, u8 tag, const void* key,
-                        u8** element) {
+                        Found* found) {
     // Acquire pairs with the release in bump_version: what left before is not seen.
     const u32 version = bucket->version.load(Order::Acquire);
     const u64 tags = bucket->tags.load(Order::Acquire);  // pairs with link_new
@@ -27,7 +27,7 @@ ALWAYS_INLINE Pass look(const HashMap* map, const HashBucket* bucket, u8 tag, co
         const u32 index = bucket->slots[first_byte(m)].load(Order::Acquire);  // pairs with replace
         u8* candidate = Storage::at(map, index);
         if (LIKELY(key_equals<kKey>(map, candidate, key))) {
-            *element = candidate;
+            *found = {candidate, index};
             return undisturbed() ? Pass::Hit : Pass::Disturbed;
         }
     }
@@ -38,7 +38,7 @@ ALWAYS_INLINE Pass look(const HashMap* map, const HashBucket* bucket, u8 tag, co
         const u32 next = link_of(candidate).load(Order::Acquire);  // pairs with replace, unlink
         // Checked at each step: the link of a recycled element leads anywhere.
         if (!undisturbed()) return Pass::Disturbed;
-        *element = candidate;
+        *found = {candidate, index};
         if (equal) return Pass::Hit;
         index = next;
     }
@@ -47,14 +47,14 @@ ALWAYS_INLINE Pass look(const HashMap* map, const HashBucket* bucket, u8 tag, co
 
 // The bucket changed under our eyes: again, and in the end with the lock held.
 template <u32 kKey, class Storage>
-NOINLINE u8* look_again(const HashMap* map, HashBucket* bucket, u8 tag, const void* key) {
-    u8* element = nullptr;
+NOINLINE Found look_again(const HashMap* map, HashBucket* bucket, u8 tag, const void* key) {
+    Found found{};
     for (u32 retry = 0; retry < kMaxRetries; ++retry) {
-        switch (look<kKey, Storage>(map, bucket, tag, key, &element)) {
+        switch (look<kKey, Storage>(map, bucket, tag, key, &found)) {
             case Pass::Hit:
-                return element;
+                return found;
             case Pass::Miss:
-                return nullptr;
+                return {};
             case Pass::Disturbed:
                 host::spin_hint();
         }
@@ -62,60 +62,77 @@ NOINLINE u8* look_again(const HashMap* map, HashBucket* bucket, u8 tag, const vo
     // This CPU does not hold the lock (then nobody could have disturbed us); only an NMI that gives
     // up waiting fails here.
     host::IrqState irq;
-    if (!bucket->lock.acquire_in_any_context(&irq)) return nullptr;
+    if (!bucket->lock.acquire_in_any_context(&irq)) return {};
     host::Guard<HashBucket::Lock, host::Adopt> guard(bucket->lock, irq);
     const Place place = find_locked<kKey, Storage>(map, bucket, tag, key);
-    return place.name ? Storage::at(map, place.index) : nullptr;
+    if (!place.name) return {};
+    return {Storage::at(map, place.index), place.index};
 }
 
 template <u32 kKey, class Storage>
-ALWAYS_INLINE u8* find(const HashMap* map, const void* key) {
+ALWAYS_INLINE Found find(const HashMap* map, const void* key) {
     const Hashed where = hash_to_bucket<kKey>(map, key);
-    u8* element = nullptr;
-    const Pass pass = look<kKey, Storage>(map, where.bucket, where.tag, key, &element);
-    if (LIKELY(pass == Pass::Hit)) return element;
-    if (LIKELY(pass == Pass::Miss)) return nullptr;
+    Found found{};
+    const Pass pass = look<kKey, Storage>(map, where.bucket, where.tag, key, &found);
+    if (LIKELY(pass == Pass::Hit)) return found;
+    if (LIKELY(pass == Pass::Miss)) return {};
     return look_again<kKey, Storage>(map, where.bucket, where.tag, key);
 }
 
 // MapOps::lookup: what programs call.
-template <u32 kKey, class Storage>
+template <u32 kKey, class Storage, class Value>
 void* lookup(Map* generic, const void* key) {
     const auto* map = static_cast<const HashMap*>(generic);
-    u8* element = find<kKey, Storage>(map, key);
-    return element ? element + value_offset_of<kKey>(map) : nullptr;
+    const Found found = find<kKey, Storage>(map, key);
+    if (!found.element) return nullptr;
+    Storage::touch(map, found.index);
+    return Value::template see<kKey, Storage>(map, found);
 }
 
-// MapOps::copy_value: for bpf(2). The copy is of one element, not of one and its successor: it
-// counts only if the element was in its place before and after.
-template <u32 kKey, class Storage>
-s64 copy_value(Map* generic, const void* key, void* value, u64 flags) {
-    auto* map = static_cast<HashMap*>(generic);
+// MapOps::lookup_percpu.
+template <class Storage>
+void* lookup_percpu(Map* generic, const void* key, u32 cpu) {
+    const auto* map = static_cast<const HashMap*>(generic);
+    if (cpu >= host::possible_cpus()) return nullptr;
+    const Found found = find<kAnyKey, Storage>(map, key);
+    if (!found.element) return nullptr;
+    Storage::touch(map, found.index);
+    return Storage::cpu_value(map, found.index, cpu);
+}
+
+// use(found) on the key's element, which was in its place before and after (so what use() copied is
+// of one element, not of one and its successor), or with the bucket locked. use() may be repeated.
+// -ENOENT; -EBUSY only in an NMI.
+template <u32 kKey, class Storage, class Use>
+ALWAYS_INLINE s64 use_in_place(HashMap* map, const void* key, u32 tries, Use use) {
     const Hashed where = hash_to_bucket<kKey>(map, key);
-    if (!(flags & BPF_F_LOCK)) {
-        for (u32 retry = 0; retry < kMaxRetries; ++retry) {
-            const u32 version = where.bucket->version.load(Order::Acquire);
-            u8* element = nullptr;
-            const Pass pass = look<kKey, Storage>(map, where.bucket, where.tag, key, &element);
-            if (pass == Pass::Miss) return -to_int(Errno::NoEnt);
-            if (pass == Pass::Disturbed) continue;
-            load_value(map, value, element + value_offset_of<kKey>(map));
-            host::fence(Order::Acquire);  // pairs with the fence in fill()
-            if (where.bucket->version.load(Order::Relaxed) == version) return 0;
-        }
+    for (u32 retry = 0; retry < tries; ++retry) {
+        const u32 version = where.bucket->version.load(Order::Acquire);
+        Found found{};
+        const Pass pass = look<kKey, Storage>(map, where.bucket, where.tag, key, &found);
+        if (pass == Pass::Miss) return -to_int(Errno::NoEnt);
+        if (pass == Pass::Disturbed) continue;
+        use(found);
+        host::fence(Order::Acquire);  // pairs with the fence in fill()
+        if (where.bucket->version.load(Order::Relaxed) == version) return 0;
     }
     host::IrqState irq;
     if (!where.bucket->lock.acquire_in_any_context(&irq)) return -to_int(Errno::Busy);
     host::Guard<HashBucket::Lock, host::Adopt> guard(where.bucket->lock, irq);
     const Place place = find_locked<kKey, Storage>(map, where.bucket, where.tag, key);
     if (!place.name) return -to_int(Errno::NoEnt);
-    const u8* from = Storage::at(map, place.index) + value_offset_of<kKey>(map);
-    if (flags & BPF_F_LOCK) {
-        load_value_locked(map, value, from);
-    } else {
-        load_value(map, value, from);
-    }
+    use(Found{Storage::at(map, place.index), place.index});
     return 0;
+}
+
+// MapOps::copy_value: for bpf(2). A value with a lock is read under both.
+template <class Storage, class Value>
+s64 copy_value(Map* generic, const void* key, void* value, u64 flags) {
+    auto* map = static_cast<HashMap*>(generic);
+    const u32 tries = flags & BPF_F_LOCK ? 0 : kMaxRetries;
+    return use_in_place<kAnyKey, Storage>(map, key, tries, [&](Found found) {
+        Value::template load<kAnyKey, Storage>(map, value, found, flags);
+    });
 }
 
 }  // namespace barebpf::hashtab

@@ -1,113 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Inside of hashtab: updates and deletes, for both kinds of storage.
-//
-// A storage says where a fresh element comes from and where an old one goes:
-//
-//     prepare(map)            before the bucket is locked: what may allocate
-//     take(map)               for a new key; 0 and an errno when there is none
-//     give_back(map, index)   unlinked from its bucket: a delete
-//     Exchange                for an existing key: fresh() once, then done(old) or nothing
+// Inside of hashtab: updates and deletes, for every storage and kind of value.
 #pragma once
 
-#include "kernel/bpf/hashtab_bucket.h"
 #include "kernel/bpf/hashtab_lookup.h"
 
 namespace barebpf::hashtab {
 
-struct Taken {
-    u32 index;
-    s64 error;  // when index is 0
-};
-
-template <class Storage>
-struct Elements;
-
-template <>
-struct Elements<Preallocated> {
-    static ALWAYS_INLINE void prepare(HashMap*) {}
-    static ALWAYS_INLINE Taken take(HashMap* map) {
-        return {map->free_elements.pop(Preallocated::links(map)), -to_int(Errno::TooBig)};
-    }
-    static ALWAYS_INLINE void give_back(HashMap* map, u32 index) {
-        map->free_elements.push(index, Preallocated::links(map));
-    }
-
-    // The spare of this CPU and level goes in, the old element becomes the spare. Interrupts are
-    // off, so only an NMI comes in between: it uses the next level and leaves ours alone.
-    class Exchange {
-    public:
-        explicit Exchange(HashMap* map) : state_(map->cpus.this_cpu()) {
-            depth_ = state_->depth.load(Order::Relaxed);
-            if (UNLIKELY(depth_ >= HashMap::kLevels)) return;
-            state_->depth.store(depth_ + 1, Order::Relaxed);
-            interrupt_fence();
-        }
-        ~Exchange() {
-            interrupt_fence();
-            state_->depth.store(depth_, Order::Relaxed);
-        }
-        Exchange(const Exchange&) = delete;
-        Exchange& operator=(const Exchange&) = delete;
-
-        Taken fresh() const {
-            if (UNLIKELY(depth_ >= HashMap::kLevels)) return {0, -to_int(Errno::Busy)};
-            return {state_->spare[depth_].load(Order::Relaxed), 0};
-        }
-        void done(u32 old) { state_->spare[depth_].store(old, Order::Relaxed); }
-
-    private:
-        HashMap::CpuState* state_;
-        u32 depth_;
-    };
-};
-
-template <>
-struct Elements<OnDemand> {
-    static ALWAYS_INLINE void prepare(HashMap* map) { map->on_demand.prepare(); }
-    static Taken take(HashMap* map) {
-        if (map->live.fetch_add(1, Order::Relaxed) >= map->max_entries) {
-            map->live.fetch_sub(1, Order::Relaxed);
-            return {0, -to_int(Errno::TooBig)};
-        }
-        const u32 index = map->on_demand.alloc();
-        if (!index) map->live.fetch_sub(1, Order::Relaxed);
-        return {index, -to_int(Errno::NoMem)};
-    }
-    static void give_back(HashMap* map, u32 index) {
-        map->live.fetch_sub(1, Order::Relaxed);
-        map->on_demand.free_rcu(index);
-    }
-
-    class Exchange {
-    public:
-        explicit Exchange(HashMap* map) : map_(map) {}
-        Taken fresh() const { return {map_->on_demand.alloc(), -to_int(Errno::NoMem)}; }
-        void done(u32 old) { map_->on_demand.free_rcu(old); }
-
-    private:
-        HashMap* map_;
-    };
-};
-
 // Key and value into an element that no reader should be at. One that still is (the element was
 // recycled under it) must see that the version of its bucket has moved on, if it sees anything of
 // what is written here: the fence pairs with the acquire fence in look().
-template <u32 kKey>
-ALWAYS_INLINE void fill(const HashMap* map, u8* element, const void* key, const void* value) {
+template <u32 kKey, class Storage, class Value>
+ALWAYS_INLINE void fill(const HashMap* map, u32 index, const void* key, const void* value) {
+    const Found fresh{Storage::at(map, index), index};
     host::fence(Order::Release);
-    store_key<kKey>(map, element, key);
-    store_new_value(map, element + value_offset_of<kKey>(map), value);
-}
-
-// BPF_F_LOCK on an existing key: the value is written in its place, under its own lock.
-template <u32 kKey, class Storage>
-s64 store_in_place(HashMap* map, const Place& place, const void* value) {
-    store_value_locked(map, Storage::at(map, place.index) + value_offset_of<kKey>(map), value);
-    return 0;
+    store_key<kKey>(map, fresh.element, key);
+    Value::template store_new<kKey, Storage>(map, fresh, value);
 }
 
 // MapOps::update.
-template <u32 kKey, class Storage>
+template <u32 kKey, class Storage, class Value>
 s64 update(Map* generic, const void* key, const void* value, u64 flags) {
     auto* map = static_cast<HashMap*>(generic);
     const u64 exists_flag = flags & ~u64{BPF_F_LOCK};
@@ -116,7 +27,8 @@ s64 update(Map* generic, const void* key, const void* value, u64 flags) {
     }
     const Hashed where = hash_to_bucket<kKey>(map, key);
     HashBucket* const bucket = where.bucket;
-    Elements<Storage>::prepare(map);
+    typename Storage::Session session(map);
+    [[maybe_unused]] typename Value::Leftover leftover;
     host::IrqState irq;
     if (UNLIKELY(!bucket->lock.acquire_in_any_context(&irq))) return -to_int(Errno::Busy);
     host::Guard<HashBucket::Lock, host::Adopt> guard(bucket->lock, irq);
@@ -124,56 +36,102 @@ s64 update(Map* generic, const void* key, const void* value, u64 flags) {
     const Place place = find_locked<kKey, Storage>(map, bucket, where.tag, key);
     if (place.name) {
         if (exists_flag == BPF_NOEXIST) return -to_int(Errno::Exist);
-        if (flags & BPF_F_LOCK) return store_in_place<kKey, Storage>(map, place, value);
-        typename Elements<Storage>::Exchange exchange(map);
-        const Taken taken = exchange.fresh();
+        if (Value::kInPlace || UNLIKELY(flags & BPF_F_LOCK)) {
+            const Found found{Storage::at(map, place.index), place.index};
+            Value::template store<kKey, Storage>(map, found, value, &leftover);
+            return 0;
+        }
+        const Taken taken = session.replacement();
         if (UNLIKELY(!taken.index)) return taken.error;
-        fill<kKey>(map, Storage::at(map, taken.index), key, value);
+        fill<kKey, Storage, Value>(map, taken.index, key, value);
         replace<Storage>(map, bucket, place, taken.index);
-        exchange.done(place.index);
+        session.replaced(place.index);
         return 0;
     }
     if (exists_flag == BPF_EXIST) return -to_int(Errno::NoEnt);
-    const Taken taken = Elements<Storage>::take(map);
+    const Taken taken = session.take();
     if (UNLIKELY(!taken.index)) return taken.error;
-    fill<kKey>(map, Storage::at(map, taken.index), key, value);
+    fill<kKey, Storage, Value>(map, taken.index, key, value);
     link_new<Storage>(map, bucket, where.tag, taken.index);
     return 0;
 }
 
-// Deletes; with value not null, copies the value out first.
-template <u32 kKey, class Storage>
-ALWAYS_INLINE s64 remove(HashMap* map, const void* key, void* value, u64 flags) {
+// The same for bpf(2), which calls from process context, where the value is not a program's.
+template <class Storage, class Value>
+s64 update_from_user(Map* generic, const void* key, const void* value, u64 flags) {
+    host::Cpu::Pin pin;
+    host::RcuReadGuard rcu;
+    return update<kAnyKey, Storage, Value>(generic, key, value, flags);
+}
+
+// Where elements go that leave their buckets: to their storage, at once if that can be done with a
+// bucket locked (whoever sees that a key has gone then finds room for another), else when this
+// object ends, behind the lock. They are strung by their links meanwhile; a reader that stands on
+// one looks at the bucket's version before it follows.
+template <class Storage, class Value>
+class Gone {
+public:
+    ALWAYS_INLINE explicit Gone(HashMap* map) : map_(map) {}
+    ALWAYS_INLINE ~Gone() {
+        if constexpr (kLater) {
+            while (const u32 index = first_) {
+                u8* element = Storage::at(map_, index);
+                first_ = link_of(element).load(Order::Relaxed);
+                Value::dispose(map_, Found{element, index});
+                Storage::give_back(map_, index);
+            }
+        }
+    }
+    Gone(const Gone&) = delete;
+    Gone& operator=(const Gone&) = delete;
+
+    // The version of its bucket has moved on.
+    ALWAYS_INLINE void add(u32 index) {
+        if constexpr (kLater) {
+            link_of(Storage::at(map_, index)).store(first_, Order::Relaxed);
+            first_ = index;
+        } else {
+            Storage::give_back(map_, index);
+        }
+    }
+
+private:
+    static constexpr bool kLater = Storage::kGiveBackTakesLocks || Value::kDisposes;
+
+    HashMap* map_;
+    u32 first_ = 0;
+};
+
+// Deletes; with to not null, copies the value out first.
+template <u32 kKey, class Storage, class Value>
+ALWAYS_INLINE s64 remove(HashMap* map, const void* key, void* to, u64 flags) {
     const Hashed where = hash_to_bucket<kKey>(map, key);
     HashBucket* const bucket = where.bucket;
+    Gone<Storage, Value> gone(map);
     host::IrqState irq;
     if (UNLIKELY(!bucket->lock.acquire_in_any_context(&irq))) return -to_int(Errno::Busy);
     host::Guard<HashBucket::Lock, host::Adopt> guard(bucket->lock, irq);
     const Place place = find_locked<kKey, Storage>(map, bucket, where.tag, key);
     if (!place.name) return -to_int(Errno::NoEnt);
-    if (value) {
-        const u8* from = Storage::at(map, place.index) + value_offset_of<kKey>(map);
-        if (flags & BPF_F_LOCK) {
-            load_value_locked(map, value, from);
-        } else {
-            load_value(map, value, from);
-        }
+    if (to) {
+        const Found found{Storage::at(map, place.index), place.index};
+        Value::template load<kKey, Storage>(map, to, found, flags);
     }
     unlink<Storage>(map, bucket, place);
-    Elements<Storage>::give_back(map, place.index);
+    gone.add(place.index);
     return 0;
 }
 
 // MapOps::erase.
-template <u32 kKey, class Storage>
+template <u32 kKey, class Storage, class Value>
 s64 erase(Map* generic, const void* key) {
-    return remove<kKey, Storage>(static_cast<HashMap*>(generic), key, nullptr, 0);
+    return remove<kKey, Storage, Value>(static_cast<HashMap*>(generic), key, nullptr, 0);
 }
 
 // MapOps::lookup_and_erase.
-template <u32 kKey, class Storage>
-s64 lookup_and_erase(Map* generic, const void* key, void* value, u64 flags) {
-    return remove<kKey, Storage>(static_cast<HashMap*>(generic), key, value, flags);
+template <class Storage, class Value>
+s64 lookup_and_erase(Map* generic, const void* key, void* to, u64 flags) {
+    return remove<kAnyKey, Storage, Value>(static_cast<HashMap*>(generic), key, to, flags);
 }
 
 }  // namespace barebpf::hashtab

@@ -178,6 +178,8 @@ const MapOps* map_ops(u32 map_type) {
     switch (map_type) {
         case BPF_MAP_TYPE_HASH:
             return &kHashMapOps;
+        case BPF_MAP_TYPE_PERCPU_HASH:
+            return &kPerCpuHashMapOps;
         case BPF_MAP_TYPE_ARRAY:
             return &kArrayMapOps;
         case BPF_MAP_TYPE_PROG_ARRAY:

@@ -11,6 +11,7 @@ extern const MapOps kArrayMapOps;
 extern const MapOps kArrayOfMapsOps;
 extern const MapOps kProgArrayMapOps;
 extern const MapOps kHashMapOps;
+extern const MapOps kPerCpuHashMapOps;
 
 // The largest block that Linux's kmalloc() gives: the limit behind several E2BIG.
 inline constexpr u64 kKmallocMaxSize = u64{1} << 22;

@@ -14,19 +14,24 @@ constexpr size_t kSmallChunk = 4096;
 constexpr size_t kLargeChunk = 256 * 1024;
 
 // A 64th of the expected whole, within bounds: small maps stay small, large ones have few chunks.
-u32 choose_chunk_shift(u32 stride, u32 expected) {
-    u64 bytes = u64{stride} * expected / 64;
+u32 choose_chunk_shift(u64 stride, u32 expected) {
+    u64 bytes = stride * expected / 64;
     bytes = bytes < kSmallChunk ? kSmallChunk : bytes > kLargeChunk ? kLargeChunk : bytes;
     const u64 objects = bytes / stride;
     return objects <= 1 ? 0 : highest_bit(objects);
 }
 }  // namespace
 
-bool Memalloc::create(u32 stride, u32 expected, host::MemoryOwner& owner) {
+bool Memalloc::create(u32 stride, u32 expected, host::MemoryOwner& owner, u32 cpu_stride) {
+    constexpr size_t kLine = 64;
     stride_ = stride;
+    cpu_stride_ = cpu_stride;
     owner_ = &owner;
-    chunk_shift_ = choose_chunk_shift(stride, expected);
+    chunk_shift_ = choose_chunk_shift(stride + u64{cpu_stride} * host::possible_cpus(), expected);
     chunk_mask_ = (1u << chunk_shift_) - 1;
+    objects_bytes_ = size_t{stride} << chunk_shift_;
+    cpu_bytes_ = align_up(size_t{cpu_stride} << chunk_shift_, kLine);
+    if (cpu_stride) objects_bytes_ = align_up(objects_bytes_, kLine);
     // Besides those in use, each CPU may have some free and some that wait for a grace period.
     const u64 chunks = (u64{expected} >> chunk_shift_) + 2 + u64{4} * host::possible_cpus();
     const u64 addressable = (u64{1} << 32) >> chunk_shift_;

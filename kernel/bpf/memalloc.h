@@ -36,8 +36,10 @@ public:
     static constexpr u32 kNone = PercpuFreelist::kNone;
 
     // Objects of `stride` bytes (a multiple of 8; the first four are the link), for about
-    // `expected` of them in use at once. False: no memory, nothing left behind.
-    [[nodiscard]] bool create(u32 stride, u32 expected, host::MemoryOwner& owner);
+    // `expected` of them in use at once; each with `cpu_stride` bytes more for every CPU (a multiple
+    // of 8). False: no memory, nothing left behind.
+    [[nodiscard]] bool create(u32 stride, u32 expected, host::MemoryOwner& owner,
+                              u32 cpu_stride = 0);
     // Nobody allocates or frees any more. False: a batch is still in flight; try again later.
     [[nodiscard]] bool try_destroy();
 
@@ -45,6 +47,13 @@ public:
         // Acquire pairs with the release in refill().
         u8* chunk = table_[index >> chunk_shift_].load(host::Order::Acquire);
         return chunk + size_t{index & chunk_mask_} * stride_;
+    }
+
+    // The object's bytes for that CPU. Those of one CPU stand together, behind the chunk's objects.
+    ALWAYS_INLINE void* cpu_part(u32 index, u32 cpu) const {
+        u8* chunk = table_[index >> chunk_shift_].load(host::Order::Acquire);  // as in at()
+        return chunk + objects_bytes_ + size_t{cpu} * cpu_bytes_ +
+               size_t{index & chunk_mask_} * cpu_stride_;
     }
 
     // kNone when no list has a free object.
@@ -82,10 +91,15 @@ private:
     void reclaim_waiting();
     void push_all(u32 cpu, u32 first);
     static void batch_done(host::RcuHead* head);
-    size_t chunk_bytes() const { return size_t{stride_} << chunk_shift_; }
+    size_t chunk_bytes() const {
+        return cpu_bytes_ ? objects_bytes_ + cpu_bytes_ * host::possible_cpus() : objects_bytes_;
+    }
 
     host::Buffer<host::Atomic<u8*>> table_;
     u32 stride_ = 0;
+    u32 cpu_stride_ = 0;
+    size_t objects_bytes_ = 0;  // of a chunk; a multiple of a cache line if CPUs have parts
+    size_t cpu_bytes_ = 0;      // of a chunk, for each CPU; a multiple of a cache line
     u32 chunk_shift_ = 0;
     u32 chunk_mask_ = 0;
     PercpuFreelist free_;
