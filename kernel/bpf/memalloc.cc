@@ -32,8 +32,9 @@ bool Memalloc::create(u32 stride, u32 expected, host::MemoryOwner& owner, u32 cp
     objects_bytes_ = size_t{stride} << chunk_shift_;
     cpu_bytes_ = align_up(size_t{cpu_stride} << chunk_shift_, kLine);
     if (cpu_stride) objects_bytes_ = align_up(objects_bytes_, kLine);
-    // Besides those in use, each CPU may have some free and some that wait for a grace period.
-    const u64 chunks = (u64{expected} >> chunk_shift_) + 2 + u64{4} * host::possible_cpus();
+    // Besides those in use, each CPU may have some free, and any number that was freed may wait for a
+    // grace period: three times as many as can be in use.
+    const u64 chunks = (u64{expected} * 4 >> chunk_shift_) + 2 + u64{4} * host::possible_cpus();
     const u64 addressable = (u64{1} << 32) >> chunk_shift_;
     if (!table_.allocate(chunks < addressable ? chunks : addressable, host::AllocContext::MaySleep,
                          owner)) {
