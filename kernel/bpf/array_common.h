@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernel/bpf/map.h"
+#include "kernel/lib/annotations.h"
 
 namespace barebpf {
 
@@ -11,5 +12,10 @@ Result<void> check_array_attr(const bpf_attr& attr, u32 own_flags);
 s64 array_next_key(Map* map, const void* key, void* next_key);
 // Ones up to the highest bit of the last index.
 u32 index_mask_for(u32 max_entries);
+ALWAYS_INLINE u32 array_index(const void* key) {
+    u32 index;
+    __builtin_memcpy(&index, key, sizeof index);
+    return index;
+}
 
 }  // namespace barebpf

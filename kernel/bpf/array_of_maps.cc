@@ -17,9 +17,7 @@ Result<void> check_attr(const bpf_attr& attr) {
 }
 
 void* lookup(Map* map, const void* key) {
-    u32 index;
-    __builtin_memcpy(&index, key, sizeof index);
-    return static_cast<FdArray*>(map)->get(index);
+    return static_cast<FdArray*>(map)->get(array_index(key));
 }
 
 // R0 = slot number *(u32*)R2 of R1, or 0.
@@ -64,6 +62,7 @@ constinit const MapOps kArrayOfMapsOps = {
     .next_key = array_next_key,
     .copy_value = fd_array_copy_value,
     .update_from_user = fd_array_update,
+    .batch_commands = kBatchLookup | kBatchUpdate,
     .fd_get = map_in_map_get,
     .fd_put = map_in_map_put,
     .fd_id = map_in_map_id,

@@ -61,15 +61,9 @@ void free_array(Map* generic) {
     delete_map(map);
 }
 
-u32 index_of(const void* key) {
-    u32 index;
-    __builtin_memcpy(&index, key, sizeof index);
-    return index;
-}
-
 void* lookup(Map* generic, const void* key) {
     const auto* map = static_cast<ArrayMap*>(generic);
-    const u32 index = index_of(key);
+    const u32 index = array_index(key);
     if (UNLIKELY(index >= map->max_entries)) return nullptr;
     return map->at(index & map->index_mask);
 }
@@ -88,7 +82,7 @@ s64 copy_value(Map* map, const void* key, void* value, u64 flags) {
 s64 update(Map* generic, const void* key, const void* value, u64 flags) {
     const auto* map = static_cast<ArrayMap*>(generic);
     if (UNLIKELY((flags & ~u64{BPF_F_LOCK}) > BPF_EXIST)) return -to_int(Errno::Inval);
-    const u32 index = index_of(key);
+    const u32 index = array_index(key);
     if (UNLIKELY(index >= map->max_entries)) return -to_int(Errno::TooBig);
     if (UNLIKELY(flags & BPF_NOEXIST)) return -to_int(Errno::Exist);
     if (UNLIKELY(!lock_flag_ok(map, flags))) return -to_int(Errno::Inval);
@@ -103,6 +97,15 @@ s64 update(Map* generic, const void* key, const void* value, u64 flags) {
 
 s64 erase(Map*, const void*) {
     return -to_int(Errno::Inval);
+}
+
+s64 for_each(Map* map, ElementVisitor* visitor) {
+    for (u32 index = 0; index < map->max_entries; ++index) {
+        if (!visitor->visit(visitor, &index, static_cast<ArrayMap*>(map)->at(index))) {
+            return index + 1;
+        }
+    }
+    return map->max_entries;
 }
 
 Result<u64> direct_value(const Map* generic, u32 offset) {
@@ -200,7 +203,7 @@ Result<void> check_array_attr(const bpf_attr& attr, u32 own_flags) {
 }
 
 s64 array_next_key(Map* map, const void* key, void* next_key) {
-    const u32 index = key ? index_of(key) : ~u32{0};
+    const u32 index = key ? array_index(key) : ~u32{0};
     if (index == map->max_entries - 1) return -to_int(Errno::NoEnt);
     const u32 next = index >= map->max_entries ? 0 : index + 1;
     __builtin_memcpy(next_key, &next, sizeof next);
@@ -214,8 +217,10 @@ constinit const MapOps kArrayMapOps = {
     .lookup = lookup,
     .update = update,
     .erase = erase,
+    .for_each = for_each,
     .next_key = array_next_key,
     .copy_value = copy_value,
+    .batch_commands = kBatchLookup | kBatchUpdate,
     .emit_lookup = emit_lookup,
     .direct_value = direct_value,
     .meta_equal = meta_equal,

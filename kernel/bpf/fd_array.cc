@@ -13,12 +13,6 @@ FdArray* array_of(Map* map) {
     return static_cast<FdArray*>(map);
 }
 
-u32 index_of(const void* key) {
-    u32 index;
-    __builtin_memcpy(&index, key, sizeof index);
-    return index;
-}
-
 }  // namespace
 
 Result<void> fd_array_check_attr(const bpf_attr& attr, u32 own_flags) {
@@ -54,7 +48,7 @@ void fd_array_free(Map* map) {
 
 s64 fd_array_copy_value(Map* map, const void* key, void* value, u64) {
     if (!map->ops->fd_id) return -to_int(Errno::NotSupp);
-    void* object = array_of(map)->get(index_of(key));
+    void* object = array_of(map)->get(array_index(key));
     if (!object) return -to_int(Errno::NoEnt);
     const u32 id = map->ops->fd_id(object);
     __builtin_memcpy(value, &id, sizeof id);
@@ -63,7 +57,7 @@ s64 fd_array_copy_value(Map* map, const void* key, void* value, u64) {
 
 s64 fd_array_update(Map* map, const void* key, const void* value, u64 flags) {
     if (flags != BPF_ANY) return -to_int(Errno::Inval);
-    const u32 index = index_of(key);
+    const u32 index = array_index(key);
     if (index >= map->max_entries) return -to_int(Errno::TooBig);
     s32 fd;
     __builtin_memcpy(&fd, value, sizeof fd);
@@ -75,7 +69,7 @@ s64 fd_array_update(Map* map, const void* key, const void* value, u64 flags) {
 }
 
 s64 fd_array_erase(Map* map, const void* key) {
-    const u32 index = index_of(key);
+    const u32 index = array_index(key);
     if (index >= map->max_entries) return -to_int(Errno::TooBig);
     void* old = array_of(map)->slots()[index].exchange(nullptr, Order::AcqRel);
     if (!old) return -to_int(Errno::NoEnt);

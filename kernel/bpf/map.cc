@@ -186,6 +186,10 @@ const MapOps* map_ops(u32 map_type) {
             return &kProgArrayMapOps;
         case BPF_MAP_TYPE_ARRAY_OF_MAPS:
             return &kArrayOfMapsOps;
+        case BPF_MAP_TYPE_PERCPU_ARRAY:
+            return &kPercpuArrayMapOps;
+        case BPF_MAP_TYPE_CGROUP_ARRAY:
+            return &kCgroupArrayMapOps;
         default:
             return nullptr;
     }

@@ -33,7 +33,9 @@ Result<void> check_array_types(const Map* map, const btf_type* key, const btf_ty
 }
 
 Result<void> check_types_for(const Map* map, const btf_type* key, const btf_type* value) {
-    if (map->type == BPF_MAP_TYPE_ARRAY) return check_array_types(map, key, value);
+    if (map->type == BPF_MAP_TYPE_ARRAY || map->type == BPF_MAP_TYPE_PERCPU_ARRAY) {
+        return check_array_types(map, key, value);
+    }
     return key ? Result<void>{} : Errno::Inval;
 }
 

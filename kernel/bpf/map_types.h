@@ -9,6 +9,8 @@ namespace barebpf {
 // One table for each type that is built; create() may give a map a more special one.
 extern const MapOps kArrayMapOps;
 extern const MapOps kArrayOfMapsOps;
+extern const MapOps kCgroupArrayMapOps;
+extern const MapOps kPercpuArrayMapOps;
 extern const MapOps kProgArrayMapOps;
 extern const MapOps kHashMapOps;
 extern const MapOps kPerCpuHashMapOps;

@@ -5,6 +5,7 @@
 #include "kernel/bpf/btf.h"
 #include "kernel/bpf/map.h"
 #include "kernel/bpf/prog_internal.h"
+#include "kernel/bpf/syscall_elem.h"
 #include "kernel/host/cred.h"
 
 namespace barebpf {
@@ -67,6 +68,11 @@ struct Command {
         number, run, __builtin_offsetof(bpf_attr, last) + sizeof(bpf_attr::last) \
     }
 
+#define BATCH_COMMAND(number, run)                                           \
+    Command {                                                                \
+        number, run, __builtin_offsetof(bpf_attr, batch.flags) + sizeof(u64) \
+    }
+
 constexpr Command kCommands[] = {
     BAREBPF_COMMAND(BPF_MAP_CREATE, map_create, map_extra),
     BAREBPF_COMMAND(BPF_MAP_LOOKUP_ELEM, map_lookup_elem, flags),
@@ -79,6 +85,10 @@ constexpr Command kCommands[] = {
             __builtin_offsetof(bpf_attr, info.info) + sizeof(u64)},
     BAREBPF_COMMAND(BPF_MAP_LOOKUP_AND_DELETE_ELEM, map_lookup_and_delete_elem, flags),
     BAREBPF_COMMAND(BPF_MAP_FREEZE, map_freeze, map_fd),
+    BATCH_COMMAND(BPF_MAP_LOOKUP_BATCH, map_lookup_batch),
+    BATCH_COMMAND(BPF_MAP_LOOKUP_AND_DELETE_BATCH, map_lookup_and_delete_batch),
+    BATCH_COMMAND(BPF_MAP_UPDATE_BATCH, map_update_batch),
+    BATCH_COMMAND(BPF_MAP_DELETE_BATCH, map_delete_batch),
     BAREBPF_COMMAND(BPF_PROG_LOAD, prog_load, core_relo_rec_size),
     Command{BPF_PROG_TEST_RUN, prog_test_run,
             __builtin_offsetof(bpf_attr, test.batch_size) + sizeof(u32)},
@@ -90,6 +100,7 @@ constexpr Command kCommands[] = {
 };
 
 #undef BAREBPF_COMMAND
+#undef BATCH_COMMAND
 
 constexpr bool ends_are_aligned() {
     for (const Command& command : kCommands) {

@@ -4,8 +4,7 @@
 //
 // The type's functions run as programs would call them: pinned, inside an RCU read section. Nothing
 // is copied from or to user space there.
-#include "kernel/bpf/map_value.h"
-#include "kernel/bpf/syscall.h"
+#include "kernel/bpf/syscall_elem.h"
 
 namespace barebpf {
 namespace {
@@ -37,39 +36,6 @@ private:
     host::Buffer<u8> large_;
 };
 
-// The map of an element command, for as long as the command runs.
-class Target {
-public:
-    ~Target() {
-        if (writing_) map_end_write(map_);
-        if (map_) map_put(map_);
-    }
-    Target() = default;
-    Target(const Target&) = delete;
-    Target& operator=(const Target&) = delete;
-
-    Result<void> open(u32 fd, bool read, bool write) {
-        const MapRef ref = TRY(map_get_by_fd(static_cast<int>(fd)));
-        map_ = ref.map;
-        if (write) writing_ = map_begin_write(map_);
-        if ((read && !may_read(ref.mode)) || (write && (!writing_ || !may_write(ref.mode)))) {
-            return Errno::Perm;
-        }
-        return {};
-    }
-    Map* operator->() const { return map_; }
-    Map* get() const { return map_; }
-
-private:
-    Map* map_ = nullptr;
-    bool writing_ = false;
-};
-
-struct InsideProgram {
-    host::Cpu::Pin pin;
-    host::RcuReadGuard rcu;
-};
-
 Result<s64> to_result(s64 result) {
     if (result < 0) return Errno(static_cast<int>(-result));
     return result;
@@ -86,12 +52,7 @@ Result<void> copy_key(const Map* map, u64 user_key, Transfer* key) {
 
 s64 copy_value(Map* map, const void* key, void* value, u64 flags) {
     InsideProgram inside;
-    if (map->ops->copy_value) return map->ops->copy_value(map, key, value, flags);
-    if (!map->ops->lookup) return -to_int(Errno::NotSupp);
-    const void* found = map->ops->lookup(map, key);
-    if (!found) return -to_int(Errno::NoEnt);
-    load_value(map, value, found);
-    return 0;
+    return copy_element(map, key, value, flags);
 }
 
 // Types whose elements are descriptors translate them in process context, where objects may be
@@ -107,7 +68,7 @@ s64 update(Map* map, const void* key, const void* value, u64 flags) {
 
 Result<s64> map_lookup_elem(const bpf_attr& attr, UserAddress) {
     if (attr.flags & ~u64{BPF_F_LOCK}) return Errno::Inval;
-    Target map;
+    ElementTarget map;
     TRY(map.open(attr.map_fd, true, false));
     if (!lock_flag_ok(map.get(), attr.flags)) return Errno::Inval;
     Transfer key, value;
@@ -120,7 +81,7 @@ Result<s64> map_lookup_elem(const bpf_attr& attr, UserAddress) {
 }
 
 Result<s64> map_update_elem(const bpf_attr& attr, UserAddress) {
-    Target map;
+    ElementTarget map;
     TRY(map.open(attr.map_fd, false, true));
     if (!lock_flag_ok(map.get(), attr.flags)) return Errno::Inval;
     Transfer key, value;
@@ -130,7 +91,7 @@ Result<s64> map_update_elem(const bpf_attr& attr, UserAddress) {
 }
 
 Result<s64> map_delete_elem(const bpf_attr& attr, UserAddress) {
-    Target map;
+    ElementTarget map;
     TRY(map.open(attr.map_fd, false, true));
     Transfer key;
     TRY(copy_key(map.get(), attr.key, &key));
@@ -140,7 +101,7 @@ Result<s64> map_delete_elem(const bpf_attr& attr, UserAddress) {
 }
 
 Result<s64> map_get_next_key(const bpf_attr& attr, UserAddress) {
-    Target map;
+    ElementTarget map;
     TRY(map.open(attr.map_fd, true, false));
     Transfer key, next;
     if (attr.key) TRY(copy_key(map.get(), attr.key, &key));
@@ -156,7 +117,7 @@ Result<s64> map_get_next_key(const bpf_attr& attr, UserAddress) {
 
 Result<s64> map_lookup_and_delete_elem(const bpf_attr& attr, UserAddress) {
     if (attr.flags & ~u64{BPF_F_LOCK}) return Errno::Inval;
-    Target map;
+    ElementTarget map;
     TRY(map.open(attr.map_fd, true, true));
     if (!lock_flag_ok(map.get(), attr.flags)) return Errno::Inval;
     Transfer key, value;

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "kernel/bpf/percpu_array.h"
+
+#include "kernel/bpf/array_common.h"
+#include "kernel/bpf/map_in_map.h"
+#include "kernel/bpf/map_types.h"
+#include "kernel/bpf/map_value.h"
+#include "kernel/lib/bits.h"
+
+namespace barebpf {
+namespace {
+
+constexpr u32 kNoNumaNode = ~u32{0};
+// The largest object of Linux's per-CPU allocator.
+constexpr u32 kMaxPercpuValue = 32 * 1024;
+
+PercpuArrayMap* array_of(Map* map) {
+    return static_cast<PercpuArrayMap*>(map);
+}
+
+Result<void> check_attr(const bpf_attr& attr) {
+    // Per-CPU memory is where its CPU is.
+    if ((attr.map_flags & BPF_F_NUMA_NODE) && attr.numa_node != kNoNumaNode) return Errno::Inval;
+    TRY(check_array_attr(attr, 0));
+    if (attr.value_size > kMaxPercpuValue) return Errno::TooBig;
+    return {};
+}
+
+Result<Map*> create(const bpf_attr& attr) {
+    const bool masked = !host::capable(host::Capability::Perfmon);
+    const u32 index_mask = index_mask_for(attr.max_entries);
+    if (masked && index_mask == ~u32{0}) return Errno::TooBig;
+    const u64 entries = masked ? index_mask + 1 : attr.max_entries;
+    auto* map = new_map<PercpuArrayMap>();
+    if (!map) return Errno::NoMem;
+    map->element_size = static_cast<u32>(align_up(attr.value_size, 8));
+    map->index_mask = index_mask;
+    if (!map->values.create(map->element_size * entries, map->memory)) {
+        delete_map(map);
+        return Errno::NoMem;
+    }
+    return static_cast<Map*>(map);
+}
+
+void free_array(Map* map) {
+    delete_map(array_of(map));
+}
+
+void* lookup(Map* map, const void* key) {
+    const u32 index = array_index(key);
+    if (UNLIKELY(index >= map->max_entries)) return nullptr;
+    return array_of(map)->at_this_cpu(index & array_of(map)->index_mask);
+}
+
+void* lookup_percpu(Map* map, const void* key, u32 cpu) {
+    const u32 index = array_index(key);
+    if (UNLIKELY(index >= map->max_entries || cpu >= host::possible_cpus())) return nullptr;
+    return array_of(map)->at(index & array_of(map)->index_mask, cpu);
+}
+
+s64 update(Map* map, const void* key, const void* value, u64 flags) {
+    if (UNLIKELY((flags & ~u64{BPF_F_LOCK}) > BPF_EXIST)) return -to_int(Errno::Inval);
+    const u32 index = array_index(key);
+    if (UNLIKELY(index >= map->max_entries)) return -to_int(Errno::TooBig);
+    if (UNLIKELY(flags & BPF_NOEXIST)) return -to_int(Errno::Exist);
+    if (UNLIKELY(flags & BPF_F_LOCK)) return -to_int(Errno::Inval);
+    store_value(map, array_of(map)->at_this_cpu(index & array_of(map)->index_mask), value);
+    return 0;
+}
+
+s64 erase(Map*, const void*) {
+    return -to_int(Errno::Inval);
+}
+
+s64 for_each(Map* map, ElementVisitor* visitor) {
+    for (u32 index = 0; index < map->max_entries; ++index) {
+        if (!visitor->visit(visitor, &index, array_of(map)->at_this_cpu(index))) return index + 1;
+    }
+    return map->max_entries;
+}
+
+s64 copy_value(Map* map, const void* key, void* value, u64) {
+    const u32 index = array_index(key);
+    if (index >= map->max_entries) return -to_int(Errno::NoEnt);
+    const PercpuArrayMap* array = array_of(map);
+    u8* to = static_cast<u8*>(value);
+    for (u32 cpu = 0; cpu < host::possible_cpus(); ++cpu, to += array->element_size) {
+        load_bytes(to, array->at(index, cpu), array->element_size);
+    }
+    return 0;
+}
+
+s64 update_from_user(Map* map, const void* key, const void* value, u64 flags) {
+    if (flags > BPF_EXIST) return -to_int(Errno::Inval);
+    const u32 index = array_index(key);
+    if (index >= map->max_entries) return -to_int(Errno::TooBig);
+    if (flags == BPF_NOEXIST) return -to_int(Errno::Exist);
+    const PercpuArrayMap* array = array_of(map);
+    const u8* from = static_cast<const u8*>(value);
+    for (u32 cpu = 0; cpu < host::possible_cpus(); ++cpu, from += array->element_size) {
+        store_bytes(array->at(index, cpu), from, array->element_size);
+    }
+    return 0;
+}
+
+}  // namespace
+
+constinit const MapOps kPercpuArrayMapOps = {
+    .check_attr = check_attr,
+    .create = create,
+    .free = free_array,
+    .lookup = lookup,
+    .update = update,
+    .erase = erase,
+    .lookup_percpu = lookup_percpu,
+    .for_each = for_each,
+    .next_key = array_next_key,
+    .copy_value = copy_value,
+    .update_from_user = update_from_user,
+    .batch_commands = kBatchLookup | kBatchUpdate,
+    .meta_equal = map_meta_equal,
+};
+
+}  // namespace barebpf
