@@ -6,6 +6,10 @@
 // page-aligned from a page up. The size is given again at free(), so that neither side stores it
 // twice.
 //
+// A backend whose free() of a large block takes long may have discard(), too: the bytes, whole pages of
+// a large block that is about to be freed, are not read or written any more; what is given back then
+// need not be at free(). kernel/bpf/free_in_steps.h calls it, process context.
+//
 // Context: MaySleep only in process context with no lock held; Atomic anywhere but in NMI. What
 // must be allocated in an NMI comes from memalloc's caches, never from here.
 #pragma once
@@ -42,6 +46,12 @@ private:
     void* memory = backend::Heap::alloc_zeroed(size, context == AllocContext::MaySleep);
     if (memory) owner.charge(size);
     return memory;
+}
+
+// Of a block that is about to be freed; page-aligned.
+template <class H = backend::Heap>
+inline void discard(void* part, size_t size) {
+    if constexpr (requires { H::discard(part, size); }) H::discard(part, size);
 }
 
 inline void free(void* memory, size_t size, MemoryOwner& owner) {

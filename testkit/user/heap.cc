@@ -159,6 +159,10 @@ void Heap::free(void* memory, size_t size) {
     }
 }
 
+void Heap::discard(void* part, size_t size) {
+    madvise(part, size, MADV_DONTNEED);
+}
+
 void* PerCpu::alloc_zeroed(size_t size) {
     size_t total;
     if (size > SIZE_MAX - kLine || __builtin_mul_overflow(stride(size), cpu_count, &total))

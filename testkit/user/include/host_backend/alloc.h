@@ -9,6 +9,7 @@ namespace barebpf::backend {
 struct Heap {
     static void* alloc_zeroed(size_t size, bool may_sleep);
     static void free(void* memory, size_t size);
+    static void discard(void* part, size_t size);
 };
 
 }  // namespace barebpf::backend
