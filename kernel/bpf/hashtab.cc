@@ -2,6 +2,8 @@
 // Hash maps: creation, the end, and the tables of operations. hashtab.h explains the structure.
 #include "kernel/bpf/hashtab.h"
 
+#include "kernel/bpf/free_in_steps.h"
+#include "kernel/bpf/hashtab_of_maps.h"
 #include "kernel/bpf/hashtab_walk.h"
 #include "kernel/bpf/map_in_map.h"
 #include "kernel/bpf/map_types.h"
@@ -23,6 +25,9 @@ constexpr u32 kNoNode = ~0u;
 constexpr u32 kMaxEntries = 1u << 27;
 
 Result<void> check_attr(const bpf_attr& attr) {
+    if (attr.map_type == BPF_MAP_TYPE_HASH_OF_MAPS && attr.value_size != sizeof(u32)) {
+        return Errno::Inval;  // a descriptor
+    }
     if ((attr.map_flags & BPF_F_ZERO_SEED) && !host::capable(host::Capability::SysAdmin)) {
         return Errno::Perm;
     }
@@ -98,19 +103,20 @@ bool free_parts(HashMap* map) {
     map->free_elements.destroy();
     map->cpus.destroy();
     if (map->cpu_values) {
-        host::free(map->cpu_values + map->cpu_value_size,
-                   map->cpu_values_stride * host::possible_cpus(), map->memory);
+        free_in_steps(map->cpu_values + map->cpu_value_size,
+                      map->cpu_values_stride * host::possible_cpus(), map->memory);
     }
     if (map->elements) {
-        host::free(map->elements + map->stride, size_t{map->element_count} * map->stride,
-                   map->memory);
+        free_in_steps(map->elements + map->stride, size_t{map->element_count} * map->stride,
+                      map->memory);
     }
-    host::free(map->buckets, (size_t{map->bucket_mask} + 1) * sizeof(HashBucket), map->memory);
+    free_in_steps(map->buckets, (size_t{map->bucket_mask} + 1) * sizeof(HashBucket), map->memory);
     return true;
 }
 
 // Bytes of the value that stand in the element itself.
 u32 inline_value_size(const bpf_attr& attr) {
+    if (attr.map_type == BPF_MAP_TYPE_HASH_OF_MAPS) return sizeof(Map*);
     return is_percpu_map(attr.map_type) ? 0 : attr.value_size;
 }
 
@@ -156,26 +162,50 @@ void free(Map* generic) {
     delete_map(map);
 }
 
+template <class Storage>
+void free_of_maps(Map* generic) {
+    drop_inner_maps<Storage>(static_cast<HashMap*>(generic));
+    hashtab::free(generic);
+}
+
 // ── Operations ────────────────────────────────────────────────────────────────────────────────
 
 // What programs call is specialised by key size.
 template <u32 kKey, class Storage, class Value>
-consteval MapOps make_ops() {
+consteval MapOps common_ops() {
     MapOps ops{};
     ops.check_attr = check_attr;
     ops.create = create;
     ops.free = hashtab::free;
-    ops.lookup = lookup<kKey, Storage, Value>;
-    ops.update = update<kKey, Storage, Value>;
     ops.erase = erase<kKey, Storage, Value>;
-    ops.for_each = for_each<Storage, Value>;
     ops.next_key = next_key<Storage>;
     ops.copy_value = copy_value<Storage, Value>;
-    ops.lookup_and_erase = lookup_and_erase<Storage, Value>;
     ops.batch_commands = kBatchLookup | kBatchLookupAndDelete | kBatchUpdate | kBatchDelete;
     ops.collect_bucket = collect_bucket<Storage, Value>;
+    return ops;
+}
+
+template <u32 kKey, class Storage>
+consteval MapOps of_maps_ops() {
+    MapOps ops = common_ops<kKey, Storage, InnerMaps>();
+    ops.free = free_of_maps<Storage>;
+    ops.lookup = lookup_inner<kKey, Storage>;
+    ops.update_from_user = update_inner<Storage>;
+    ops.fd_get = map_in_map_get;
+    ops.fd_put = map_in_map_put;
+    ops.fd_id = map_in_map_id;
+    return ops;
+}
+
+template <u32 kKey, class Storage, class Value>
+consteval MapOps make_ops() {
+    MapOps ops = common_ops<kKey, Storage, Value>();
+    ops.lookup = lookup<kKey, Storage, Value>;
+    ops.update = update<kKey, Storage, Value>;
+    ops.for_each = for_each<Storage, Value>;
+    ops.lookup_and_erase = lookup_and_erase<Storage, Value>;
     ops.meta_equal = map_meta_equal;
-    if (SameAs<Value, PerCpuValues>) {
+    if constexpr (SameAs<Value, PerCpuValues>) {
         ops.lookup_percpu = lookup_percpu<Storage>;
         ops.update_from_user = update_from_user<Storage, PerCpuValuesOfUser>;
     }
@@ -183,6 +213,8 @@ consteval MapOps make_ops() {
 }
 template <u32 kKey, class Storage, class Value>
 constexpr MapOps kOps = make_ops<kKey, Storage, Value>();
+template <u32 kKey, class Storage>
+constexpr MapOps kOps<kKey, Storage, InnerMaps> = of_maps_ops<kKey, Storage>();
 
 template <class Storage, class Value>
 const MapOps* ops_for_key(u32 key_size) {
@@ -208,6 +240,8 @@ const MapOps* ops_for(const bpf_attr& attr) {
     switch (attr.map_type) {
         case BPF_MAP_TYPE_PERCPU_HASH:
             return ops_for_storage<PerCpuValues>(attr);
+        case BPF_MAP_TYPE_HASH_OF_MAPS:
+            return ops_for_storage<InnerMaps>(attr);
         default:
             return ops_for_storage<Plain>(attr);
     }
@@ -220,5 +254,7 @@ const MapOps* ops_for(const bpf_attr& attr) {
 constinit const MapOps kHashMapOps = hashtab::kOps<0, hashtab::Preallocated, hashtab::Plain>;
 constinit const MapOps kPerCpuHashMapOps =
     hashtab::kOps<0, hashtab::Preallocated, hashtab::PerCpuValues>;
+constinit const MapOps kHashOfMapsMapOps =
+    hashtab::kOps<0, hashtab::Preallocated, hashtab::InnerMaps>;
 
 }  // namespace barebpf

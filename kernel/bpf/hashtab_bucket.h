@@ -132,6 +132,15 @@ ALWAYS_INLINE Hashed hash_to_bucket(const HashMap* map, const void* key) {
     return {&map->buckets[hash & map->bucket_mask], tag};
 }
 
+// use(index) for every element in a slot.
+template <class Use>
+ALWAYS_INLINE void each_slot(const HashBucket* bucket, Use use) {
+    const u64 tags = bucket->tags.load(Order::Relaxed);
+    for (u64 used = tags & kTagUsed; used; used = without_first_byte(used)) {
+        use(bucket->slots[first_byte(used)].load(Order::Relaxed));
+    }
+}
+
 // A place that names an element: a slot of the bucket, or a link of its overflow chain.
 struct Place {
     host::Atomic<u32>* name = nullptr;  // null: not found

@@ -155,14 +155,6 @@ s64 for_each(Map* generic, ElementVisitor* visitor) {
 
 // ── Batches ───────────────────────────────────────────────────────────────────────────────────
 
-template <class Use>
-ALWAYS_INLINE void each_slot(const HashBucket* bucket, Use use) {
-    const u64 tags = bucket->tags.load(Order::Relaxed);
-    for (u64 used = tags & kTagUsed; used; used = without_first_byte(used)) {
-        use(bucket->slots[first_byte(used)].load(Order::Relaxed));
-    }
-}
-
 template <class Storage>
 u32 count_elements(const HashMap* map, const HashBucket* bucket) {
     u32 count = 0;

@@ -180,6 +180,8 @@ const MapOps* map_ops(u32 map_type) {
             return &kHashMapOps;
         case BPF_MAP_TYPE_PERCPU_HASH:
             return &kPerCpuHashMapOps;
+        case BPF_MAP_TYPE_HASH_OF_MAPS:
+            return &kHashOfMapsMapOps;
         case BPF_MAP_TYPE_ARRAY:
             return &kArrayMapOps;
         case BPF_MAP_TYPE_PROG_ARRAY:

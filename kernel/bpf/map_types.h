@@ -14,6 +14,7 @@ extern const MapOps kPercpuArrayMapOps;
 extern const MapOps kProgArrayMapOps;
 extern const MapOps kHashMapOps;
 extern const MapOps kPerCpuHashMapOps;
+extern const MapOps kHashOfMapsMapOps;
 
 // The largest block that Linux's kmalloc() gives: the limit behind several E2BIG.
 inline constexpr u64 kKmallocMaxSize = u64{1} << 22;

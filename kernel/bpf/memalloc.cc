@@ -61,6 +61,7 @@ bool Memalloc::try_destroy() {
     }
     for (host::Atomic<u8*>& chunk : table_) {
         host::free(chunk.load(Order::Relaxed), chunk_bytes(), *owner_);
+        host::Cpu::yield_point();
     }
     table_.reset();
     free_.destroy();

@@ -40,7 +40,8 @@ public:
     // of 8). False: no memory, nothing left behind.
     [[nodiscard]] bool create(u32 stride, u32 expected, host::MemoryOwner& owner,
                               u32 cpu_stride = 0);
-    // Nobody allocates or frees any more. False: a batch is still in flight; try again later.
+    // Nobody allocates or frees any more. False: a batch is still in flight; try again later. Works in
+    // steps (kernel/bpf/free_in_steps.h).
     [[nodiscard]] bool try_destroy();
 
     ALWAYS_INLINE u8* at(u32 index) const {
