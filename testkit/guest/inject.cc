@@ -18,11 +18,18 @@ using host::Atomic;
 using host::Order;
 
 constexpr u32 kMaxSteps = 400;
+constexpr u32 kStepsBetweenTimers = 8;
 
 struct alignas(64) StormCpu {
     u64 random;
     u32 steps_left;  // until the handler runs; 0: not stepping
 };
+
+struct alignas(64) TimerCpu {
+    u64 interrupted;  // where the timer interrupted last
+    u32 steps_left;   // until it is set again; 0: it is set
+};
+constinit TimerCpu timers[kMaxGuestCpus]{};
 
 struct StormState {
     Atomic<u32> on;       // 1: handlers may start
@@ -70,6 +77,25 @@ void storm_nmi(void*) {
 void set_storm_timer() {
     StormCpu& mine = storm.cpus[this_cpu()];
     arch::set_timer(1 + next_random(&mine.random) % (2 * storm.options.mean_gap_ns));
+}
+
+// Sets the timer for the next time. Where QEMU runs the CPUs in turns, setting it ends the turn, and when the next one
+// comes the timer has expired again: a CPU that has not gone on since the last time takes a few steps first.
+void set_timer_again(Frame* frame) {
+    TimerCpu& mine = timers[this_cpu()];
+    const u64 pc = arch::frame_pc(*frame);
+    if (pc == mine.interrupted) {
+        mine.interrupted = 0;
+        mine.steps_left = kStepsBetweenTimers;
+        arch::set_stepping(frame, true);
+        return;
+    }
+    mine.interrupted = pc;
+    if (storm.on.load(Order::Relaxed) && this_cpu() < storm.options.cpu_count) {
+        set_storm_timer();
+    } else {
+        set_tick();
+    }
 }
 
 void start_storm_here(void*) {
@@ -142,16 +168,31 @@ void trace_step(Frame* frame) {
     if (!tracing.under_lock_only || host::validator::held_outside_nmi()) tracing.trace->add(pc);
 }
 
+bool is_traced() {
+    return tracing.trace && tracing.end && tracing.cpu == this_cpu();
+}
+
+void step_between_timers(Frame* frame) {
+    TimerCpu& mine = timers[this_cpu()];
+    if (mine.steps_left && --mine.steps_left == 0) set_timer_again(frame);
+}
+
+// What a storm on its own CPU counts down; true: to its end.
+bool step_of_storm() {
+    StormCpu& mine = storm.cpus[this_cpu()];
+    return mine.steps_left && --mine.steps_left == 0;
+}
+
 }  // namespace
 
 void on_timer(Frame* frame) {
-    if (!begin_storm_work()) return set_tick();
+    if (!begin_storm_work()) return set_timer_again(frame);
     if (storm.options.kind == inject::Kind::Irq) {
         serve();
     } else {
         send_storm_nmi(frame);
     }
-    set_storm_timer();
+    set_timer_again(frame);
     end_storm_work();
 }
 
@@ -171,16 +212,15 @@ void on_breakpoint(Frame* frame) {
 }
 
 void on_step(Frame* frame) {
-    if (tracing.trace && tracing.cpu == this_cpu()) return trace_step(frame);
-    StormCpu& mine = storm.cpus[this_cpu()];
-    if (mine.steps_left > 1) {
-        --mine.steps_left;
-        return;
-    }
-    arch::set_stepping(frame, false);
-    if (mine.steps_left == 0) return;  // of an old flags register that came back
-    mine.steps_left = 0;
-    storm_nmi(nullptr);
+    const bool traced = is_traced();
+    if (traced) trace_step(frame);
+    const bool nmi = !traced && step_of_storm();
+    step_between_timers(frame);
+    // None of them: an old flags register came back.
+    const bool more =
+        is_traced() || storm.cpus[this_cpu()].steps_left || timers[this_cpu()].steps_left;
+    arch::set_stepping(frame, more);
+    if (nmi) storm_nmi(nullptr);
 }
 
 }  // namespace barebpf::guest

@@ -17,6 +17,11 @@
 // SDM vol. 3, 4.10.5 (TLB shootdown), 8.1.3 (a serialising instruction before code written by another CPU).
 #include "testkit/guest/x86/x86.h"
 
+extern "C" {
+extern const char guest_x86_halt[];    // the HLT of wait_for_interrupt()
+extern const char guest_x86_halted[];  // behind it
+}
+
 namespace barebpf::guest::arch {
 
 namespace {
@@ -100,13 +105,19 @@ void ask_all(Chore chore) {
     }
 }
 
-// The interrupt may come between STI and HLT only after HLT has begun (SDM vol. 2, STI), so none is slept over.
-void wait_for_interrupt() {
+// An interrupt comes after STI only once HLT has begun (SDM vol. 2, STI), so none is slept over. But an NMI may come
+// between the two, and on its return the interrupt: then the HLT is left out.
+NOINLINE void wait_for_interrupt() {
     X86Cpu* cpu = &this_x86();
     cpu->idle.store(1, Order::SeqCst);  // see ask()
     do_chores(cpu);
-    asm volatile("sti\n\thlt\n\tcli" ::: "memory");
+    asm volatile("sti\nguest_x86_halt:\n\thlt\nguest_x86_halted:\n\tcli" ::: "memory");
     leave_idle(cpu);
+}
+
+void leave_out_halt(Frame* frame) {
+    if (frame->rip == reinterpret_cast<u64>(guest_x86_halt))
+        frame->rip = reinterpret_cast<u64>(guest_x86_halted);
 }
 
 }  // namespace barebpf::guest::arch

@@ -206,6 +206,7 @@ void guest_x86_trap(barebpf::guest::Frame* frame) {
     X86Cpu* cpu = &this_x86();
     leave_idle(cpu);
     do_chores(cpu);
+    leave_out_halt(frame);
     if (frame->vector == VECTOR_NMI_INSIDE) return;
     if (frame->vector == VECTOR_NMI) {
         nmi(frame, cpu);

@@ -126,10 +126,11 @@ void load_descriptors(X86Cpu* cpu);          // descriptor and task tables, vect
 void select_landings(X86Cpu* cpu, u32 set);  // 0: outside of NMIs, 1: inside
 
 // ── chores.cc ─────────────────────────────────────────────────────────────────────────────────
-void begin_chores(X86Cpu* cpu);  // this CPU takes part from now on
-void do_chores(X86Cpu* cpu);     // this CPU's, that others have asked for
-void leave_idle(X86Cpu* cpu);    // first thing after a halt
-void ask_all(Chore chore);       // done on every CPU when it returns
+void begin_chores(X86Cpu* cpu);     // this CPU takes part from now on
+void do_chores(X86Cpu* cpu);        // this CPU's, that others have asked for
+void leave_idle(X86Cpu* cpu);       // first thing after a halt
+void leave_out_halt(Frame* frame);  // a trap just before the halt: it has come already
+void ask_all(Chore chore);          // done on every CPU when it returns
 
 // ── debug.cc ──────────────────────────────────────────────────────────────────────────────────
 void load_breakpoints(X86Cpu* cpu);
