@@ -110,8 +110,8 @@ static int operations_of(const char* row) {
 }
 
 /* Repeats grow until a round lasts about kTargetNs: short against a scheduler's slice. */
-static void program_row(const char* row, struct world* w) {
-    struct bpf_program* prog = bpf_object__find_program_by_name(w->object, row);
+static void program_row(const char* row, struct bpf_object* object) {
+    struct bpf_program* prog = bpf_object__find_program_by_name(object, row);
     unsigned result, ns, check;
     if (!prog || run_once(bpf_program__fd(prog), 1, &check, &ns)) {
         printf("error %s: %s\n", row, prog ? strerror(errno) : "no such row");
@@ -149,15 +149,25 @@ static void syscall_row(const char* row, struct world* w) {
 }
 
 /* What the map says it occupies, by its fdinfo, per element. */
-static void memory_row(struct world* w) {
+static void memory_row(int fd, unsigned long long entries) {
     char path[64], line[256];
     unsigned long long bytes = 0;
-    snprintf(path, sizeof path, "/proc/self/fdinfo/%d",
-             bpf_map__fd(bpf_object__find_map_by_name(w->object, "hash")));
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
     FILE* file = fopen(path, "r");
     while (file && fgets(line, sizeof line, file)) sscanf(line, "memlock: %llu", &bytes);
     if (file) fclose(file);
-    printf("%.4f 0\n", (double)bytes / w->entries);
+    printf("%.4f 0\n", (double)bytes / entries);
+}
+
+#include "hash_client.h"
+
+/* Rows of programs/hash_rows.bpf.c. */
+static int is_hash_row(const char* row) {
+    static const char* const prefixes[] = {"hash4",  "hash64",  "percpu_",  "two_",
+                                           "batch_", "memory4", "memory64", "memory_percpu"};
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; ++i)
+        if (!strncmp(row, prefixes[i], strlen(prefixes[i]))) return 1;
+    return 0;
 }
 
 int main(int argc, char** argv) {
@@ -170,15 +180,20 @@ int main(int argc, char** argv) {
     unsigned long long entries;
     setvbuf(stdout, NULL, _IOLBF, 0);
     while (scanf("%63s %llu", row, &entries) == 2) {
+        if (is_hash_row(row)) {
+            const char* slash = strrchr(map_path, '/');
+            hash_row(row, entries, map_path, slash ? (int)(slash + 1 - map_path) : 0);
+            continue;
+        }
         struct world* w = find_world(entries);
         if (!w) {
             printf("error %s: cannot load: %s\n", row, strerror(errno));
         } else if (!strncmp(row, "bpf_", 4)) {
             syscall_row(row, w);
         } else if (!strcmp(row, "memory")) {
-            memory_row(w);
+            memory_row(bpf_map__fd(bpf_object__find_map_by_name(w->object, "hash")), entries);
         } else {
-            program_row(row, w);
+            program_row(row, w->object);
         }
     }
     return 0;
