@@ -190,6 +190,8 @@ const MapOps* map_ops(u32 map_type) {
             return &kArrayOfMapsOps;
         case BPF_MAP_TYPE_PERCPU_ARRAY:
             return &kPercpuArrayMapOps;
+        case BPF_MAP_TYPE_PERF_EVENT_ARRAY:
+            return &kPerfEventArrayMapOps;
         case BPF_MAP_TYPE_CGROUP_ARRAY:
             return &kCgroupArrayMapOps;
         default:

@@ -11,6 +11,7 @@ extern const MapOps kArrayMapOps;
 extern const MapOps kArrayOfMapsOps;
 extern const MapOps kCgroupArrayMapOps;
 extern const MapOps kPercpuArrayMapOps;
+extern const MapOps kPerfEventArrayMapOps;
 extern const MapOps kProgArrayMapOps;
 extern const MapOps kHashMapOps;
 extern const MapOps kPerCpuHashMapOps;

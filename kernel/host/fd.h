@@ -42,12 +42,12 @@ struct MmapPages {
     bool may_write;
 };
 
-enum class FileKind : u8 { Map, Prog, Btf, Link };
+enum class FileKind : u8 { Map, Prog, Btf, Link, PerfEvent };
 
 struct FileOps {
     FileKind kind;
     const char*
-        name;  // as /proc/self/fd shows it after "anon_inode:": "bpf-map", "bpf-prog", "btf"
+        name;  // as /proc/self/fd shows it after "anon_inode:": "bpf-map", "bpf-prog", "btf", "[perf_event]"
     // The last duplicate of a descriptor was closed.
     void (*release)(FileObject* object);
     // One line a field, as Linux's fdinfo shows the object.

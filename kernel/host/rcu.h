@@ -59,6 +59,15 @@ public:
     T* get_locked() const { return pointer_.load(Order::Relaxed); }
     // What *object holds is visible to whoever dereferences it: pairs with dereference().
     void publish(T* object) { pointer_.store(object, Order::Release); }
+    // The same where there is none; false: there is one.
+    bool publish_first(T* object) {
+        T* none = nullptr;
+        return pointer_.compare_exchange(none, object, Order::Release, Order::Relaxed);
+    }
+    // Takes this object away, if it is still there.
+    void retract(T* object) {
+        pointer_.compare_exchange(object, nullptr, Order::Relaxed, Order::Relaxed);
+    }
     T* exchange(T* object) { return pointer_.exchange(object, Order::AcqRel); }
 
 private:

@@ -2,6 +2,8 @@
 // Which helpers the program types on SkBuffs offer beyond the base set.
 #include "kernel/net/skb_helpers.h"
 
+#include "kernel/net/event_output.h"
+
 namespace barebpf {
 namespace {
 
@@ -14,6 +16,7 @@ constexpr NetHelper kCommon[] = {
     {BPF_FUNC_skb_load_bytes_relative,
      helper_row("skb_load_bytes_relative", bpf_skb_load_bytes_relative, A::Ctx, A::Anything,
                 A::UninitMem, A::Size, A::Anything)},
+    {BPF_FUNC_perf_event_output, event_output_proto(bpf_skb_event_output)},
     {BPF_FUNC_get_socket_cookie, helper_row("get_socket_cookie", bpf_get_socket_cookie, A::Ctx)},
     {BPF_FUNC_get_socket_uid, helper_row("get_socket_uid", bpf_get_socket_uid, A::Ctx)},
 };

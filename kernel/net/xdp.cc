@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // XDP: the context and the helpers that move the ends of a frame.
+#include "kernel/net/event_output.h"
 #include "kernel/net/helpers.h"
 #include "kernel/net/packet.h"
 #include "kernel/net/test_run.h"
@@ -39,6 +40,7 @@ constexpr NetHelper kXdpHelpers[] = {
      helper_row("xdp_load_bytes", bpf_xdp_load_bytes, A::Ctx, A::Anything, A::UninitMem, A::Size)},
     {BPF_FUNC_xdp_store_bytes,
      helper_row("xdp_store_bytes", bpf_xdp_store_bytes, A::Ctx, A::Anything, A::Mem, A::Size)},
+    {BPF_FUNC_perf_event_output, event_output_proto(bpf_xdp_event_output)},
     {BPF_FUNC_csum_diff, kCsumDiffProto},
     {BPF_FUNC_redirect, helper_row("redirect", bpf_xdp_redirect, A::Anything, A::Anything)},
 };

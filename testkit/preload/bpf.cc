@@ -43,9 +43,22 @@ NOINLINE long other_syscall(long number, long a, long b, long c, long d, long e,
         case SYS_close_range:
             return barebpf_close_range(static_cast<unsigned>(a), static_cast<unsigned>(b),
                                        static_cast<int>(c));
+        case SYS_perf_event_open:
+            return with_errno(open_perf_event(a, static_cast<int>(b), static_cast<int>(c),
+                                              static_cast<int>(d), e));
+        case SYS_ioctl:
+            return barebpf_ioctl(fd, static_cast<unsigned long>(b), c);
+        case SYS_epoll_ctl:
+            return barebpf_epoll_ctl(fd, static_cast<int>(b), static_cast<int>(c),
+                                     pointer<epoll_event>(d));
         case SYS_dup:
             return barebpf_dup(fd);
 #if defined(SYS_dup2)
+        case SYS_epoll_wait:
+            return barebpf_epoll_wait(fd, pointer<epoll_event>(b), static_cast<int>(c),
+                                      static_cast<int>(d));
+        case SYS_poll:
+            return barebpf_poll(pointer<pollfd>(a), static_cast<nfds_t>(b), static_cast<int>(c));
         case SYS_dup2:
             return barebpf_dup2(fd, static_cast<int>(b));
         case SYS_readlink:

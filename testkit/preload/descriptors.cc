@@ -48,6 +48,7 @@ int copy_to(int from, int to, int flags) {
 void close_range_of_ours(unsigned first, unsigned last) {
     for (int fd = user::next_fd(static_cast<int>(first)); fd >= 0; fd = user::next_fd(fd + 1)) {
         if (static_cast<unsigned>(fd) > last) return;
+        forget_watches_of(fd);
         user::fd_closed(fd);
     }
 }
@@ -79,6 +80,7 @@ extern "C" {
 
 int barebpf_close(int fd) {
     if (has_world()) {
+        forget_watches_of(fd);
         if (user::fd_is_hidden(fd) && !shares_memory_only()) return fail(EBADF);
         if ((machine::fd_is_ours(fd) || user::fd_is_inherited(fd)) && !shares_memory_only()) {
             user::fd_closed(fd);

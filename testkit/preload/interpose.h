@@ -6,7 +6,10 @@
 // conventions of x86-64 and arm64 pass them alike, and a surplus one is not looked at.
 #pragma once
 
+#include <poll.h>
+#include <signal.h>
 #include <stddef.h>
+#include <sys/epoll.h>
 #include <sys/types.h>
 
 #include "testkit/preload/real.h"
@@ -42,4 +45,30 @@ ssize_t barebpf_readlink(const char* path, char* out, size_t size) BAREBPF_INTER
 ssize_t barebpf_readlinkat(int folder, const char* path, char* out, size_t size)
     BAREBPF_INTERPOSE(readlinkat);
 
+// perf_event.cc
+int barebpf_ioctl(int fd, unsigned long request, long argument) BAREBPF_INTERPOSE(ioctl);
+
+// ready.cc
+int barebpf_epoll_ctl(int epoll, int operation, int fd, struct epoll_event* event)
+    BAREBPF_INTERPOSE(epoll_ctl);
+int barebpf_epoll_wait(int epoll, struct epoll_event* events, int most, int timeout)
+    BAREBPF_INTERPOSE(epoll_wait);
+int barebpf_epoll_pwait(int epoll, struct epoll_event* events, int most, int timeout,
+                        const sigset_t* mask) BAREBPF_INTERPOSE(epoll_pwait);
+int barebpf_poll(struct pollfd* fds, nfds_t count, int timeout) BAREBPF_INTERPOSE(poll);
+int barebpf_poll_chk(struct pollfd* fds, nfds_t count, int timeout, size_t size)
+    BAREBPF_INTERPOSE(__poll_chk);
+
 }  // extern "C"
+
+namespace barebpf::preload {
+
+// perf_event.cc: perf_event_open(2); a descriptor, or -errno.
+long open_perf_event(long attr, int pid, int cpu, int group, long flags);
+
+// ready.cc: this descriptor is about to be closed: one of ours, or an epoll.
+void forget_watches_of(int fd);
+// In a child of fork(): its epolls wait for nothing of ours.
+void forget_watches();
+
+}  // namespace barebpf::preload

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "kernel/barebpf.h"
+#include "testkit/preload/interpose.h"
 #include "testkit/preload/real.h"
 #include "testkit/user/user.h"
 
@@ -50,6 +51,7 @@ long make_world_locked() {
     if (world_in_memory.load(Order::Relaxed)) {
         user::after_fork_in_child();
         forget_world();
+        forget_watches();
     } else if (!watch_for_forks()) {
         return -ENOMEM;
     }

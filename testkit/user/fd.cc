@@ -244,7 +244,7 @@ int close_fd(int fd) {
 }
 
 const char* fd_name(int fd) {
-    static_assert(static_cast<int>(host::FileKind::Link) == 3, "a name for each kind");
+    static_assert(static_cast<int>(host::FileKind::PerfEvent) == 4, "a name for each kind");
     host::Cpu::Entry inside;
     Description* description = find(fd);
     return description ? description->name : nullptr;

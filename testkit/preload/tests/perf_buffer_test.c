@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * libbpf's perf_buffer, unmodified: events for all CPUs, a program that writes to them in test runs, records
+ * read after epoll, losses reported, readiness that goes away when it was told.
+ */
+#include "client.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/perf_event.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+static unsigned samples, lost, bad;
+static unsigned long long last;
+
+static void on_sample(void* context, int cpu, void* data, __u32 size) {
+    (void)cpu;
+    unsigned long long value;
+    memcpy(&value, data, sizeof(value));
+    /* 8 bytes of the program, 16 of the packet, the rest of 4 bytes + 24 up to a multiple of 8. */
+    if (context != &samples || size != 28 || value != 0x1234 ||
+        memcmp((char*)data + 8, "0123456789abcdef", 16))
+        ++bad;
+    last = value;
+    ++samples;
+}
+
+static void on_lost(void* context, int cpu, __u64 count) {
+    (void)context;
+    (void)cpu;
+    lost += (unsigned)count;
+}
+
+/* perf_event_output(ctx, map, BPF_F_CURRENT_CPU and 16 bytes of the packet, &0x1234, 8); returns -result. */
+static int load_program(int map) {
+    struct bpf_insn program[] = {
+        {BPF_ST | BPF_MEM | BPF_DW, 10, 0, -8, 0x1234},
+        {BPF_LD | BPF_IMM | BPF_DW, 2, BPF_PSEUDO_MAP_FD, 0, map},
+        {0},
+        {BPF_LD | BPF_IMM | BPF_DW, 3, 0, 0, -1},
+        {0, 0, 0, 0, 16},
+        {BPF_ALU64 | BPF_MOV | BPF_X, 4, 10, 0, 0},
+        {BPF_ALU64 | BPF_ADD | BPF_K, 4, 0, 0, -8},
+        {BPF_ALU64 | BPF_MOV | BPF_K, 5, 0, 0, 8},
+        {BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_perf_event_output},
+        {BPF_ALU64 | BPF_MUL | BPF_K, 0, 0, 0, -1},
+        {BPF_JMP | BPF_EXIT, 0, 0, 0, 0},
+    };
+    return bpf_prog_load(BPF_PROG_TYPE_XDP, "output", "GPL", program,
+                         sizeof(program) / sizeof(program[0]), NULL);
+}
+
+static int run(int program, unsigned times) {
+    static char packet[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet, .data_size_in = sizeof(packet),
+                .repeat = (int)times);
+    CHECK(bpf_prog_test_run_opts(program, &options) == 0);
+    return (int)options.retval;
+}
+
+static void check_perf_buffer(int map, int program) {
+    CHECK(run(program, 1) == ENOENT);
+    struct perf_buffer* buffer = perf_buffer__new(map, 8, on_sample, on_lost, &samples, NULL);
+    CHECK(buffer != NULL);
+    if (!buffer) return;
+    CHECK(perf_buffer__poll(buffer, 0) == 0);
+    CHECK(run(program, 5) == 0);
+    CHECK(perf_buffer__poll(buffer, 1000) == 1 && samples == 5 && last == 0x1234);
+    /* What was told is not told again, though the counter behind it was raised. */
+    CHECK(perf_buffer__poll(buffer, 20) == 0 && samples == 5);
+    CHECK(run(program, 1) == 0);
+    CHECK(perf_buffer__poll(buffer, 1000) == 1 && samples == 6);
+
+    /* A ring of 8 pages holds 819 of these records of 40 bytes. */
+    CHECK(run(program, 1000) == ENOSPC);
+    CHECK(perf_buffer__poll(buffer, 1000) == 1 && samples == 6 + 819 && lost == 0);
+    CHECK(run(program, 1) == 0);
+    CHECK(perf_buffer__poll(buffer, 1000) == 1 && samples == 6 + 819 + 1 && lost == 181);
+    CHECK(perf_buffer__consume(buffer) == 0);
+    CHECK(bad == 0);
+    perf_buffer__free(buffer);
+    CHECK(run(program, 1) == ENOENT); /* libbpf takes its events out of the map */
+}
+
+static int open_event(int cpu, int wakeup) {
+    struct perf_event_attr attr = {.type = PERF_TYPE_SOFTWARE,
+                                   .size = sizeof(attr),
+                                   .config = PERF_COUNT_SW_BPF_OUTPUT,
+                                   .sample_type = PERF_SAMPLE_RAW,
+                                   .wakeup_events = (unsigned)wakeup};
+    return (int)syscall(__NR_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+/* poll(2) and the raw interface, on one event that stands in the slots of all CPUs. */
+static void check_poll(int map, int program) {
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    int events[64];
+    struct perf_event_mmap_page* rings[64];
+    struct pollfd fds[64];
+    if (cpus > 64) return;
+    for (int cpu = 0; cpu < cpus; ++cpu) {
+        events[cpu] = open_event(cpu, 1);
+        CHECK(events[cpu] > 2);
+        CHECK(update(map, &cpu, &events[cpu]) == 0);
+        fds[cpu] = (struct pollfd){.fd = events[cpu], .events = POLLIN};
+        CHECK_ERROR(EINVAL,
+                    mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, events[cpu], 0));
+        rings[cpu] = mmap(NULL, 5 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, events[cpu], 0);
+        CHECK(rings[cpu] != MAP_FAILED && rings[cpu]->data_size == 4 * 4096 &&
+              rings[cpu]->data_offset == 4096 && rings[cpu]->data_head == 0);
+        CHECK(ioctl(events[cpu], PERF_EVENT_IOC_DISABLE, 0) == 0);
+    }
+    CHECK(run(program, 1) == EOPNOTSUPP);
+    for (int cpu = 0; cpu < cpus; ++cpu) CHECK(ioctl(events[cpu], PERF_EVENT_IOC_ENABLE, 0) == 0);
+    CHECK(poll(fds, (nfds_t)cpus, 0) == 0);
+    CHECK(run(program, 2) == 0);
+    CHECK(poll(fds, (nfds_t)cpus, 1000) == 1);
+    CHECK(poll(fds, (nfds_t)cpus, 10) == 0);
+    unsigned long long written = 0;
+    for (int cpu = 0; cpu < cpus; ++cpu) written += rings[cpu]->data_head;
+    CHECK(written == 2 * 40);
+    for (int cpu = 0; cpu < cpus; ++cpu) {
+        __u64 id = 0;
+        CHECK(ioctl(events[cpu], PERF_EVENT_IOC_ID, &id) == 0 && id != 0);
+        CHECK_ERROR(524, lookup(map, &cpu, &id));
+        munmap(rings[cpu], 5 * 4096);
+        close(events[cpu]);
+    }
+    CHECK(run(program, 1) == ENOSPC); /* the slots hold the events, which nobody maps */
+}
+
+int main(void) {
+    int map =
+        create_map(BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, (unsigned)libbpf_num_possible_cpus(), 0);
+    int program = load_program(map);
+    CHECK(map > 2 && program > 2);
+    check_perf_buffer(map, program);
+    check_poll(map, program);
+    return finish();
+}
