@@ -96,6 +96,15 @@ void acquiring(const LockClass& lock_class, const void* lock) {
     }
 }
 
+void waiting(const LockClass& lock_class, const void* lock) {
+    const Stack& stack = this_stack();
+    for (u32 i = 0; i < stack.depth; ++i) {
+        const Held& held = stack.held[i];
+        if (held.lock != lock && held.lock_class->rank >= lock_class.rank)
+            report("wrong order", &lock_class, held.lock_class);
+    }
+}
+
 void acquired(const LockClass& lock_class, const void* lock) {
     Stack& stack = this_stack();
     if (stack.depth == kDepth) report("too many locks held", &lock_class, nullptr);

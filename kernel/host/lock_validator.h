@@ -20,6 +20,8 @@ namespace validator {
 
 #if defined(BAREBPF_LOCK_VALIDATOR)
 void acquiring(const LockClass& lock_class, const void* lock);
+// The order rule alone: for an acquisition that refuses a lock held by this CPU, but waits for others.
+void waiting(const LockClass& lock_class, const void* lock);
 void acquired(const LockClass& lock_class, const void* lock);
 void released(const LockClass& lock_class, const void* lock);
 // Ends the run if this context holds any lock: called where code may sleep or leave the library.
@@ -30,6 +32,7 @@ void forget_held();
 u32 held_outside_nmi();
 #else
 inline void acquiring(const LockClass&, const void*) {}
+inline void waiting(const LockClass&, const void*) {}
 inline void acquired(const LockClass&, const void*) {}
 inline void released(const LockClass&, const void*) {}
 inline void expect_none_held(const char*) {}

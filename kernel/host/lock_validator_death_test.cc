@@ -36,6 +36,31 @@ TEST_F(LockValidatorDeathTest, WrongOrderNamesBoth) {
                  "wrong order: low_lock .rank 10. while holding high_lock .rank 20.");
 }
 
+void wait_in_wrong_order() {
+    Cpu::Entry inside;
+    Low low;
+    High high;
+    IrqState outer, inner;
+    if (!high.acquire_in_any_context(&outer)) return;
+    Guard<High, Adopt> outer_guard(high, outer);
+    if (!low.acquire_in_any_context(&inner)) return;
+    Guard<Low, Adopt> inner_guard(low, inner);
+}
+
+void try_in_wrong_order() {
+    Cpu::Entry inside;
+    Low low;
+    High high;
+    IrqState irq;
+    Guard<High, IrqSave> outer(high);
+    if (low.try_acquire(&irq)) Guard<Low, Adopt> inner(low, irq);
+}
+
+TEST_F(LockValidatorDeathTest, WaitingInAnyContextKeepsTheOrderAndTryingNeedNot) {
+    EXPECT_DEATH(wait_in_wrong_order(), "wrong order: low_lock .rank 10. while holding high_lock");
+    try_in_wrong_order();
+}
+
 void take_two_of_one_class() {
     Cpu::Entry inside;
     Low first;

@@ -15,7 +15,7 @@
 //
 // acquire_in_any_context() never deadlocks: it fails at once when this CPU already holds the lock,
 // and in NMI context after a bounded spin (the holder may itself be waiting for what we
-// interrupted).
+// interrupted). try_acquire() is the same without waiting at all, for what can do without.
 //
 // Order: locks nest only from a lower rank to a higher one. Clang's analysis checks what is
 // declared with ACQUIRED_BEFORE; the lock validator checks ranks at run time (docs/locking.md lists
@@ -59,6 +59,7 @@ public:
 
     [[nodiscard]] bool acquire_in_any_context(IrqState* irq) TRY_ACQUIRE(true) {
         *irq = Cpu::irq_save();
+        if (!in_nmi()) validator::waiting(Class::kClass, this);
         for (u32 spins = 0; !raw_.try_lock(); ++spins) {
             const bool give_up = raw_.held_by_this_cpu() || (in_nmi() && spins >= kNmiSpins);
             if (UNLIKELY(give_up)) {
@@ -66,6 +67,16 @@ public:
                 return false;
             }
             backend::spin_relax(spins);
+        }
+        validator::acquired(Class::kClass, this);
+        return true;
+    }
+
+    [[nodiscard]] bool try_acquire(IrqState* irq) TRY_ACQUIRE(true) {
+        *irq = Cpu::irq_save();
+        if (UNLIKELY(!raw_.try_lock())) {
+            Cpu::irq_restore(*irq);
+            return false;
         }
         validator::acquired(Class::kClass, this);
         return true;
