@@ -3,6 +3,7 @@
 #include "kernel/bpf/hashtab.h"
 
 #include "kernel/bpf/free_in_steps.h"
+#include "kernel/bpf/hashtab_make.h"
 #include "kernel/bpf/hashtab_of_maps.h"
 #include "kernel/bpf/hashtab_walk.h"
 #include "kernel/bpf/map_in_map.h"
@@ -21,10 +22,12 @@ constexpr u64 kElementLimit = kKmallocMaxSize - 48;
 // What Linux's allocator of per-CPU memory gives.
 constexpr u64 kCpuValueLimit = 32768;
 constexpr u32 kNoNode = ~0u;
-// Beyond this Linux's bucket array passes 2^32 bytes.
-constexpr u32 kMaxEntries = 1u << 27;
+}  // namespace
 
 Result<void> check_attr(const bpf_attr& attr) {
+    const bool lru =
+        attr.map_type == BPF_MAP_TYPE_LRU_HASH || attr.map_type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
+    if (lru && !host::capable(host::Capability::Bpf)) return Errno::Perm;
     if (attr.map_type == BPF_MAP_TYPE_HASH_OF_MAPS && attr.value_size != sizeof(u32)) {
         return Errno::Inval;  // a descriptor
     }
@@ -34,27 +37,36 @@ Result<void> check_attr(const bpf_attr& attr) {
     if ((attr.map_flags & ~kCreateFlags) || !map_access_flags_ok(attr.map_flags)) {
         return Errno::Inval;
     }
-    if (attr.map_flags & BPF_F_NO_COMMON_LRU) return Errno::Inval;  // only LRU maps have lists
+    const bool cpu_lists = attr.map_flags & BPF_F_NO_COMMON_LRU;
+    if (cpu_lists && !lru) return Errno::Inval;  // only LRU maps have lists
+    if (lru && (attr.map_flags & BPF_F_NO_PREALLOC)) return Errno::NotSupp;
     const bool percpu = is_percpu_map(attr.map_type);
     const bool on_node = attr.map_flags & BPF_F_NUMA_NODE && attr.numa_node != kNoNode;
-    if (percpu && on_node) return Errno::Inval;
+    if ((percpu || cpu_lists) && on_node) return Errno::Inval;
     if (attr.max_entries == 0 || attr.key_size == 0 || attr.value_size == 0) return Errno::Inval;
     if (u64{attr.key_size} + attr.value_size >= kElementLimit) return Errno::TooBig;
     if (percpu && align_up(attr.value_size, 8) > kCpuValueLimit) return Errno::TooBig;
     return {};
 }
 
+namespace {
+
 // An eighth of the slots of a half-full table: between two and four elements a bucket.
 u64 bucket_count_for(u32 max_entries) {
     return round_up_to_power_of_two((u64{max_entries} + 3) / 4);
 }
 
-bool make_buckets(HashMap* map, u64 count) {
+}  // namespace
+
+bool make_buckets(HashMap* map, u32 max_entries) {
+    const u64 count = bucket_count_for(max_entries);
     map->buckets = static_cast<HashBucket*>(
         host::alloc(count * sizeof(HashBucket), AllocContext::MaySleep, map->memory));
     map->bucket_mask = static_cast<u32>(count - 1);
     return map->buckets != nullptr;
 }
+
+namespace {
 
 // cpu_value_size bytes for each element and CPU, each CPU's apart from the others'.
 bool make_cpu_values(HashMap* map, u64 elements) {
@@ -81,7 +93,8 @@ bool make_spares(HashMap* map, u32 first) {
     return true;
 }
 
-// Elements 1..max_entries are free. in_place: no update needs a spare.
+}  // namespace
+
 bool make_elements(HashMap* map, u32 max_entries, bool in_place) {
     const u64 spares = in_place ? 0 : u64{HashMap::kLevels} * host::possible_cpus();
     const u64 count = max_entries + spares;
@@ -92,12 +105,9 @@ bool make_elements(HashMap* map, u32 max_entries, bool in_place) {
     map->elements = memory - map->stride;  // there is no element 0
     map->element_count = static_cast<u32>(count);
     if (map->cpu_value_size && !make_cpu_values(map, count)) return false;
-    if (!map->free_elements.create(map->memory)) return false;
-    map->free_elements.populate(1, max_entries, Preallocated::links(map));
     return in_place || make_spares(map, max_entries + 1);
 }
 
-// Whether all is freed; false while a batch of freed elements waits for its grace period.
 bool free_parts(HashMap* map) {
     if (map->on_demand_made && !map->on_demand.try_destroy()) return false;
     map->free_elements.destroy();
@@ -114,6 +124,8 @@ bool free_parts(HashMap* map) {
     return true;
 }
 
+namespace {
+
 // Bytes of the value that stand in the element itself.
 u32 inline_value_size(const bpf_attr& attr) {
     if (attr.map_type == BPF_MAP_TYPE_HASH_OF_MAPS) return sizeof(Map*);
@@ -121,10 +133,13 @@ u32 inline_value_size(const bpf_attr& attr) {
 }
 
 bool make_parts(HashMap* map, const bpf_attr& attr) {
-    if (!make_buckets(map, bucket_count_for(attr.max_entries))) return false;
+    if (!make_buckets(map, attr.max_entries)) return false;
     if (!(attr.map_flags & BPF_F_NO_PREALLOC)) {
         const bool in_place = attr.map_type != BPF_MAP_TYPE_HASH;
-        return make_elements(map, attr.max_entries, in_place);
+        if (!make_elements(map, attr.max_entries, in_place)) return false;
+        if (!map->free_elements.create(map->memory)) return false;
+        map->free_elements.populate(1, attr.max_entries, Preallocated::links(map));
+        return true;
     }
     map->on_demand_made =
         map->on_demand.create(map->stride, attr.max_entries, map->memory, map->cpu_value_size);
@@ -133,16 +148,24 @@ bool make_parts(HashMap* map, const bpf_attr& attr) {
 
 const MapOps* ops_for(const bpf_attr& attr);
 
-Result<Map*> create(const bpf_attr& attr) {
-    if (attr.max_entries > kMaxEntries) return Errno::TooBig;
-    auto* map = new_map<HashMap>();
-    if (!map) return Errno::NoMem;
+}  // namespace
+
+void choose_layout(HashMap* map, const bpf_attr& attr) {
     map->value_offset = static_cast<u32>(value_offset(attr.key_size));
     map->stride = static_cast<u32>(align_up(u64{map->value_offset} + inline_value_size(attr), 8));
     if (is_percpu_map(attr.map_type)) {
         map->cpu_value_size = static_cast<u32>(align_up(attr.value_size, 8));
     }
     map->seed = make_hash_seed(attr.map_flags & BPF_F_ZERO_SEED ? 0 : host::random_u64());
+}
+
+namespace {
+
+Result<Map*> create(const bpf_attr& attr) {
+    if (attr.max_entries > kMaxEntries) return Errno::TooBig;
+    auto* map = new_map<HashMap>();
+    if (!map) return Errno::NoMem;
+    choose_layout(map, attr);
     if (!make_parts(map, attr)) {
         free_parts(map);  // nothing was freed through on_demand: it cannot say "later"
         delete_map(map);

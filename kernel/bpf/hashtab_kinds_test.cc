@@ -31,6 +31,9 @@ const Kind kKinds[] = {
     {"PerCpu33", BPF_MAP_TYPE_PERCPU_HASH, 33, 0},
     {"PerCpuOnDemand4", BPF_MAP_TYPE_PERCPU_HASH, 4, BPF_F_NO_PREALLOC},
     {"PerCpuOnDemand16", BPF_MAP_TYPE_PERCPU_HASH, 16, BPF_F_NO_PREALLOC},
+    {"Lru4", BPF_MAP_TYPE_LRU_HASH, 4, 0},
+    {"Lru20", BPF_MAP_TYPE_LRU_HASH, 20, 0},
+    {"LruPerCpu16", BPF_MAP_TYPE_LRU_PERCPU_HASH, 16, 0},
 };
 
 constexpr s64 kNoEnt = -to_int(Errno::NoEnt);
@@ -64,7 +67,10 @@ protected:
         host::rcu_barrier();
         host::rcu_barrier();
     }
-    bool percpu() const { return map_->type == BPF_MAP_TYPE_PERCPU_HASH; }
+    bool percpu() const { return is_percpu_map(map_->type); }
+    bool evicts() const {
+        return map_->type == BPF_MAP_TYPE_LRU_HASH || map_->type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
+    }
     Bytes key(u32 number) const {
         Bytes bytes(map_->key_size, '\3');
         std::memcpy(bytes.data(), &number, 4);
@@ -243,6 +249,7 @@ TEST_P(HashKinds, ForEachSurvivesWhatTheVisitorDoes) {
     constexpr u32 kCount = 1000;
     for (const u32 what : {0u, 1u, 2u, 3u}) {
         make(kCount * 2);
+        if (what == 3 && evicts()) break;  // it inserts more than there is room for
         for (u32 i = 0; i < kCount * 2; ++i) ASSERT_EQ(update(i, i), 0);
         std::set<Bytes> gone;
         u32 turn = 0;
@@ -326,7 +333,7 @@ TEST_P(HashKinds, BucketsAreCollectedWhole) {
     // Everything went back to where it came from.
     host::rcu_barrier();
     for (u32 i = 0; i < kCount; ++i) ASSERT_EQ(update(i + 5000, i), 0);
-    EXPECT_EQ(update(1, 1), -to_int(Errno::TooBig));
+    EXPECT_EQ(update(1, 1), evicts() ? 0 : -to_int(Errno::TooBig));
 }
 
 TEST_P(HashKinds, LookupAndDeleteGivesAllCpus) {

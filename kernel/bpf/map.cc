@@ -165,7 +165,7 @@ void map_init_from_attr(Map* map, const MapOps* ops, const bpf_attr& attr) {
     map->type = attr.map_type;
     map->key_size = attr.key_size;
     map->value_size = attr.value_size;
-    map->max_entries = attr.max_entries;
+    if (!map->max_entries) map->max_entries = attr.max_entries;  // unless create() rounded it
     // The access mode is the descriptor's, not the map's.
     map->flags = attr.map_flags & ~u32{BPF_F_RDONLY | BPF_F_WRONLY};
     map->extra = attr.map_extra;
@@ -182,6 +182,10 @@ const MapOps* map_ops(u32 map_type) {
             return &kPerCpuHashMapOps;
         case BPF_MAP_TYPE_HASH_OF_MAPS:
             return &kHashOfMapsMapOps;
+        case BPF_MAP_TYPE_LRU_HASH:
+            return &kLruHashMapOps;
+        case BPF_MAP_TYPE_LRU_PERCPU_HASH:
+            return &kLruPerCpuHashMapOps;
         case BPF_MAP_TYPE_ARRAY:
             return &kArrayMapOps;
         case BPF_MAP_TYPE_PROG_ARRAY:

@@ -50,13 +50,18 @@ protected:
 
     Shape random_shape() {
         Shape shape;
-        shape.type = pick({BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_ARRAY});
+        shape.type =
+            pick({BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_LRU_HASH});
         shape.key_size = shape.type == BPF_MAP_TYPE_ARRAY ? 4 : pick({1, 3, 4, 8, 16, 20, 64});
         shape.value_size = pick({1, 4, 8, 13, 64, 300});
         shape.entries = pick({1, 2, 5, 16, 100});
         shape.flags = 0;
         if (shape.type == BPF_MAP_TYPE_HASH) shape.flags |= pick({0, BPF_F_NO_PREALLOC});
         if (shape.type == BPF_MAP_TYPE_ARRAY) shape.flags |= pick({0, BPF_F_MMAPABLE});
+        if (shape.type == BPF_MAP_TYPE_LRU_HASH) {
+            shape.entries = pick({400, 1000});  // for few keys: nothing is evicted
+            shape.flags |= pick({0, BPF_F_NO_COMMON_LRU});
+        }
         if (one_in(6)) shape.flags |= pick({BPF_F_RDONLY, BPF_F_WRONLY, BPF_F_RDONLY_PROG});
         return shape;
     }
@@ -111,7 +116,8 @@ protected:
 
     Bytes random_key(const Twin& twin) {
         // Few distinct keys, so that they meet.
-        const u32 number = random_() % (twin.shape.entries * 2 + 1);
+        const bool lru = twin.shape.type == BPF_MAP_TYPE_LRU_HASH;
+        const u32 number = random_() % (lru ? 40 : twin.shape.entries * 2 + 1);
         Bytes key(twin.shape.key_size, '\0');
         std::memcpy(key.data(), &number, std::min<size_t>(4, key.size()));
         if (key.size() > 4) key.back() = static_cast<char>(number * 3);

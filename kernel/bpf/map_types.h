@@ -16,6 +16,8 @@ extern const MapOps kProgArrayMapOps;
 extern const MapOps kHashMapOps;
 extern const MapOps kPerCpuHashMapOps;
 extern const MapOps kHashOfMapsMapOps;
+extern const MapOps kLruHashMapOps;
+extern const MapOps kLruPerCpuHashMapOps;
 
 // The largest block that Linux's kmalloc() gives: the limit behind several E2BIG.
 inline constexpr u64 kKmallocMaxSize = u64{1} << 22;
