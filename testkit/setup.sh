@@ -35,6 +35,7 @@ libelf-dev          libbpf's ELF parser
 zlib1g-dev          libbpf's section decompressor
 libseccomp-dev      filter that kills a client which calls the kernel's bpf(2)
 libxdp1             brings xdp-dispatcher.o, a real program that others wrote
+linux-source-6.1    Linux's own tests of maps, run as outside programs
 qemu-system-x86     machine for the x86-64 guest
 qemu-system-arm     machine for the arm64 guest
 g++-aarch64-linux-gnu compiler of the arm64 guest
