@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "testkit/explore/engine.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "testkit/explore/asan.h"
 #include "testkit/explore/memory_model.h"
 
 namespace barebpf::explore {
@@ -272,6 +274,29 @@ void Engine::parallel_part() {
     current_ = &main_;
 }
 
+namespace {
+
+// A plain access to memory that is not there. AddressSanitizer sees more, and ends the process: it is told which
+// execution it was.
+void catch_bad_accesses() {
+#if defined(EXPLORE_ASAN)
+    __sanitizer_set_death_callback([] {
+        fprintf(stderr, "explorer: in BAREBPF_EXPLORE='%s:%s'\n", engine.options().name,
+                to_text(engine.deviations()).c_str());
+    });
+#else
+    struct sigaction action = {};
+    action.sa_flags = SA_NODEFER | SA_SIGINFO;
+    action.sa_sigaction = [](int, siginfo_t* info, void*) {
+        engine.stop(Finding::Memory, "an access to " + engine.heap.describe(info->si_addr));
+    };
+    sigaction(SIGSEGV, &action, nullptr);
+    sigaction(SIGBUS, &action, nullptr);
+#endif
+}
+
+}  // namespace
+
 // Runs a part that has no steps; it may end early, by stop().
 #define PLAIN_PART(...) \
     if (setjmp(plain_end_) == 0) __VA_ARGS__
@@ -292,6 +317,7 @@ void Engine::run(const Options& options, const Maker& maker, Strategy& strategy,
     for (u32& used : used_) used = 0;
     main_.irq_off = main_.readers = 0;
     strategy.begin();
+    catch_bad_accesses();
 
     void* where = heap.alloc(maker.size, 64);
     if (!where) abort();

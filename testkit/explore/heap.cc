@@ -10,22 +10,8 @@
 
 #include <algorithm>
 
+#include "testkit/explore/asan.h"
 #include "testkit/explore/engine.h"
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define EXPLORE_ASAN 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define EXPLORE_ASAN 1
-#endif
-#if defined(EXPLORE_ASAN)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(memory, size) ((void)(memory), (void)(size))
-#define ASAN_UNPOISON_MEMORY_REGION(memory, size) ((void)(memory), (void)(size))
-#endif
 
 namespace barebpf::explore {
 

@@ -76,9 +76,13 @@ u64 on_compare_exchange(void* at, u32 size, u64 expected, u64 desired, Order suc
     engine.step(at, true);
     engine.check_access(at, size, "a compare-and-exchange");
     u64 found = engine.relaxed() ? memory_model.load(at, size, failure) : load_plain(at, size);
-    // What it exchanges is always the newest value.
-    if (found == expected) found = load_plain(at, size);
-    *done = found == expected;
+    // What it exchanges is always the newest value; if that is another one, that is what it has seen.
+    const u64 newest = load_plain(at, size);
+    *done = newest == expected && found == expected;
+    if (found == expected && !*done) {
+        found = newest;
+        if (engine.relaxed()) memory_model.before_rmw(at, size, failure);
+    }
     if (*done) replace(at, size, desired, success);
     engine.trace(Op::CompareExchange, at, size, *done ? desired : found, found, success, site,
                  *done ? "done" : "failed");

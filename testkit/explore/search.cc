@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "testkit/explore/asan.h"
 #include "testkit/explore/engine.h"
 
 namespace barebpf::explore {
@@ -209,6 +210,7 @@ public:
     Search(const Options& options, const Maker& maker) : options_(options), maker_(maker) {
         engine.forget_shared();
         engine.share_all(false);
+        outcome_.name = options.name;
     }
 
     Outcome search() {
@@ -315,12 +317,11 @@ private:
 
 // Sanitizers make each step several times as long.
 u64 affordable(u64 schedules) {
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
+#if defined(EXPLORE_ASAN)
     return (schedules + 3) / 4;
-#endif
-#endif
+#else
     return schedules;
+#endif
 }
 
 }  // namespace
@@ -384,8 +385,10 @@ bool from_text(const std::string& text, std::vector<Deviation>* deviations) {
 }
 
 std::string Outcome::summary() const {
-    return std::to_string(schedules) + " executions, " + std::to_string(steps) +
-           " steps, all with " + std::to_string(complete) + " deviations";
+    std::string text = name + ": " + std::to_string(schedules) + " executions of " +
+                       std::to_string(steps / (schedules ? schedules : 1)) + " steps";
+    if (complete >= 0) text += ", all with up to " + std::to_string(complete) + " deviations";
+    return text;
 }
 
 Outcome explore(const Options& given, const Maker& maker) {
