@@ -151,6 +151,34 @@ class Run(Scratch):
         for phrase in "XDP_PASS      172", "protocols (hash, 7 of 256", "(5 more:", "ether_type  ip_protocol":
             self.assertIn(phrase, text)
 
+    def test_maps_of_every_shape_after_a_run(self):
+        status, result = as_json("run", own("shapes"), "--pcap", capture("mixed"))
+        self.assertEqual(status, 0)
+        maps = {m["name"]: m for m in result["maps"]}
+        packets = sum(v["packets"] for v in result["verdicts"])
+        counted = maps["counters"]["elements"][1]
+        self.assertEqual(counted["sum"]["packets"], packets)
+        self.assertEqual(sum(cpu["bytes"] for cpu in counted["value"]), counted["sum"]["bytes"])
+        self.assertEqual([(e["key"], e["value"]) for e in maps["outer"]["elements"]], [(1, "first"), (3, "second")])
+        self.assertEqual(maps["second"]["elements"][1]["value"], packets)
+        self.assertIn("cannot be read", maps["events"]["note"])
+        text = barebpf("run", own("shapes"), "--pcap", capture("mixed")).stdout.decode()
+        for phrase in "key  cpu  packets  bytes", "events (perf_event_array, 64 slots)", "outer (array_of_maps, 2 of 4":
+            self.assertIn(phrase, text)
+
+    def test_maps_lists_them(self):
+        status, result = as_json("maps", own("shapes"))
+        self.assertEqual(status, 0)
+        maps = {m["name"]: m for m in result["maps"]}
+        self.assertEqual((maps["counters"]["type"], maps["counters"]["value_size"]), ("percpu_array", 16))
+        self.assertGreater(maps["events"]["memory"], 64 * 8)
+        self.assertEqual(len(maps["outer"]["elements"]), 2)
+        text = barebpf("maps", program("tc_firewall")).stdout.decode()
+        for phrase in "map ", "blocked_services", ".rodata", "RDONLY_PROG", "initial_services = ":
+            self.assertIn(phrase, text)
+        # A rejected program does not keep its maps from being seen.
+        self.assertEqual(barebpf("maps", own("rejected")).returncode, 0)
+
     def test_out_has_what_went_on(self):
         out = self.file("out.pcap")
         _, result = as_json("run", program("tc_firewall"), "--pcap", capture("mixed"), "--out", out)
@@ -266,7 +294,7 @@ class Objects(Scratch):
             for _ in range(generator.choice((1, 4, 32))):
                 damaged[generator.randrange(len(data))] = generator.randrange(256)
             done = barebpf("verify", self.file("bad.o", damaged))
-            self.assertIn(done.returncode, (0, 1), done.stderr.decode())
+            self.assertIn(done.returncode, (0, 1), done.stderr.decode(errors="replace"))
             if done.returncode and not done.stdout:
                 self.assertIn("bad.o: ", done.stderr.decode())
 

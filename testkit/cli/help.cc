@@ -16,8 +16,9 @@ std::string padded(std::string text, size_t width) {
 }  // namespace
 
 const std::vector<const Command*>& all_commands() {
-    static const std::vector<const Command*> commands = {
-        &run_command(), &verify_command(), &disasm_command(), &exec_command(), &pack_command()};
+    static const std::vector<const Command*> commands = {&run_command(),    &verify_command(),
+                                                         &disasm_command(), &maps_command(),
+                                                         &exec_command(),   &pack_command()};
     return commands;
 }
 

@@ -91,6 +91,21 @@ bool Json::is_number() const {
            std::holds_alternative<double>(value_);
 }
 
+bool Json::add(const Json& other) {
+    if (!is_integer() || !other.is_integer()) return false;
+    const auto bits = [](const Json& json) {
+        const auto* number = std::get_if<uint64_t>(&json.value_);
+        return number ? *number : static_cast<uint64_t>(std::get<int64_t>(json.value_));
+    };
+    const uint64_t sum = bits(*this) + bits(other);
+    if (std::holds_alternative<uint64_t>(value_)) {
+        value_ = sum;
+    } else {
+        value_ = static_cast<int64_t>(sum);
+    }
+    return true;
+}
+
 Json& Json::operator[](const std::string& name) {
     auto& object = std::get<Object>(value_);
     for (auto& [member, value] : object)

@@ -39,6 +39,9 @@ public:
     bool is_array() const { return std::holds_alternative<Array>(value_); }
     bool is_object() const { return std::holds_alternative<Object>(value_); }
     bool is_number() const;
+    bool is_integer() const {
+        return std::holds_alternative<int64_t>(value_) || std::holds_alternative<uint64_t>(value_);
+    }
     bool is_primitive() const { return !is_array() && !is_object(); }
 
     const std::string& text() const { return std::get<std::string>(value_); }
@@ -51,6 +54,8 @@ public:
     // Of an object: the member of that name, made if there is none.
     Json& operator[](const std::string& name);
     void update(const Json& other);
+    // Of an integer: wraps as a counter of 64 bits does. False: one of them is none.
+    bool add(const Json& other);
 
     bool operator==(const Json& other) const { return value_ == other.value_; }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "testkit/cli/map_shapes.h"
 #include "testkit/cli/object.h"
 #include "testkit/cli/output.h"
 
@@ -21,10 +22,13 @@ struct MapContents {
     bpf_map_type type_number = BPF_MAP_TYPE_UNSPEC;
     uint32_t key_size = 0, value_size = 0;  // value_size: of one CPU
     uint32_t max_entries = 0, flags = 0;
+    uint64_t extra = 0;     // map_extra
+    uint64_t memory = 0;    // bytes
     bool is_data = false;   // a data section: typed_value of its one element has the variables
     bool is_array = false;  // every element exists
     bool is_constant = false;
     std::string unreadable;  // why, if it could not be read
+    std::string note;        // about what is in it, if it cannot be listed
     std::vector<MapElement> elements;
 };
 
@@ -41,8 +45,8 @@ MapContents map_contents(const Object& object, const bpf_map* map,
 // As they are shown.
 std::vector<MapContents> in_order(std::vector<MapContents> maps);
 
-bool has_value_per_cpu(bpf_map_type type);
-bool holds_objects(bpf_map_type type);
+// "NO_PREALLOC|INNER_MAP"; "-" for none.
+std::string map_flags_text(uint32_t flags);
 
 // At most limit elements of each map; all-zero elements of arrays are left out.
 std::string maps_text(const std::vector<MapContents>& maps, size_t limit);

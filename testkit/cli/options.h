@@ -48,6 +48,7 @@ struct Command {
 
 // One each, in the file of its name.
 const Command& run_command();
+const Command& maps_command();
 const Command& pack_command();
 const Command& verify_command();
 const Command& disasm_command();

@@ -49,7 +49,9 @@ std::string raw_map(const MapContents& map) {
     std::ostringstream out;
     out << kMark << "map " << map.name << " " << map.type_number << " " << map.key_size << " "
         << map.value_size << " " << map.max_entries << " " << map.flags << "\n";
-    if (!map.unreadable.empty()) out << kMark << "unreadable\n";
+    // What has no keys is not gone through there.
+    if (!map.unreadable.empty() || !map.key_size) out << kMark << "unreadable\n";
+    if (!map.key_size) return out.str();
     std::vector<const MapElement*> elements;
     for (const MapElement& element : map.elements)
         if (!map.is_array || !is_zero(element.value)) elements.push_back(&element);
