@@ -296,7 +296,7 @@ class Objects(Scratch):
             done = barebpf("verify", self.file("bad.o", damaged))
             self.assertIn(done.returncode, (0, 1), done.stderr.decode(errors="replace"))
             if done.returncode and not done.stdout:
-                self.assertIn("bad.o: ", done.stderr.decode())
+                self.assertIn("bad.o: ", done.stderr.decode(errors="replace"))
 
     def test_other_files(self):
         self.says_no(barebpf("verify", BAREBPF), "not for BPF", "clang -target bpf")
