@@ -94,6 +94,8 @@ Object::Object(const std::string& path) : path_(path) {
                       "is it complete, and compiled with -g? " + std::string(kCompile));
     }
     object_.reset(opening.object);
+    // What others would find in a file system of their own is this process's alone.
+    for (bpf_map* map : maps()) bpf_map__set_pin_path(map, nullptr);
     if (programs().empty()) throw Failure(path + ": holds no BPF program", kCompile);
 }
 

@@ -5,7 +5,10 @@
  * left them, and the contents of the maps. A plain libbpf client: run as it is, it shows what the
  * running kernel does; with libbarebpf.so preloaded, what barebpf does.
  *
- *     oracle OBJECT PROGRAM CAPTURE
+ *     oracle OBJECT PROGRAM CAPTURE [MAP=KEY:VALUE]...
+ *
+ * A setting puts an element, given in hex, into a map before the first packet; the same on each CPU into maps with a
+ * value for each, whose contents are shown as sums over the CPUs, of 8-byte words. Maps that would be pinned are not.
  *
  * Exit status: 0, 1 if something failed, 2 for wrong usage.
  */
@@ -126,14 +129,39 @@ static bool holds_results(const struct bpf_map* map) {
            !(bpf_map__map_flags(map) & BPF_F_RDONLY_PROG);
 }
 
+static bool is_percpu(const struct bpf_map* map) {
+    enum bpf_map_type type = bpf_map__type(map);
+    return type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_PERCPU_HASH ||
+           type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
+}
+
+/* Adds up the values of all CPUs in the first one's place. False: all are zero, as in an array where nothing happened. */
+static bool sum_over_cpus(unsigned char* values, size_t value_size, int cpus) {
+    unsigned long long any = 0;
+    size_t stride = (value_size + 7) / 8 * 8;
+    for (size_t at = 0; at < stride; at += 8) {
+        unsigned long long sum = 0, word;
+        for (int cpu = 0; cpu < cpus; ++cpu) {
+            memcpy(&word, values + cpu * stride + at, 8);
+            sum += word;
+        }
+        memcpy(values + at, &sum, 8);
+        any |= sum;
+    }
+    return any;
+}
+
 /* Every element, sorted by key: the order of iteration is no part of the result. Returns the count.
  */
-static size_t read_map(int fd, size_t key_size, size_t value_size, struct element** elements) {
-    unsigned char *key = malloc(key_size), *value = malloc(value_size);
+static size_t read_map(const struct bpf_map* map, struct element** elements) {
+    int fd = bpf_map__fd(map), cpus = libbpf_num_possible_cpus();
+    size_t key_size = bpf_map__key_size(map), value_size = bpf_map__value_size(map);
+    unsigned char *key = malloc(key_size), *value = malloc((value_size + 7) / 8 * 8 * cpus);
     size_t used = 0, room = 0;
     int failed = bpf_map_get_next_key(fd, NULL, key);
     for (; !failed; failed = bpf_map_get_next_key(fd, key, key)) {
         if (bpf_map_lookup_elem(fd, key, value)) continue;
+        if (is_percpu(map) && !sum_over_cpus(value, value_size, cpus)) continue;
         if (used == room)
             *elements = realloc(*elements, (room = room ? 2 * room : 16) * sizeof(**elements));
         (*elements)[used++] = (struct element){to_hex(key, key_size), to_hex(value, value_size)};
@@ -153,8 +181,7 @@ static const char* map_name(const struct bpf_map* map) {
 
 static void print_map(const struct bpf_map* map) {
     struct element* elements = NULL;
-    size_t used =
-        read_map(bpf_map__fd(map), bpf_map__key_size(map), bpf_map__value_size(map), &elements);
+    size_t used = read_map(map, &elements);
     printf("\n    \"%s\": {", map_name(map));
     for (size_t i = 0; i < used; ++i) {
         printf("%s\n      \"%s\": \"%s\"", i ? "," : "", elements[i].key, elements[i].value);
@@ -181,20 +208,60 @@ static void print_result(const struct bpf_object* object, const struct result* r
     printf("}\n}\n");
 }
 
+static bool from_hex(const char* text, size_t length, unsigned char* bytes, size_t size) {
+    if (length != 2 * size) return false;
+    for (size_t i = 0; i < size; ++i)
+        if (sscanf(text + 2 * i, "%2hhx", bytes + i) != 1) return false;
+    return true;
+}
+
+/* MAP=KEY:VALUE */
+static bool set_element(const struct bpf_object* object, char* setting) {
+    char *key = strchr(setting, '='), *value = key ? strchr(key, ':') : NULL;
+    if (!value) return false;
+    *key++ = 0, *value++ = 0;
+    const struct bpf_map* map = bpf_object__find_map_by_name(object, setting);
+    if (!map) return false;
+    size_t key_size = bpf_map__key_size(map), value_size = bpf_map__value_size(map);
+    size_t stride = (value_size + 7) / 8 * 8;
+    int copies = is_percpu(map) ? libbpf_num_possible_cpus() : 1;
+    unsigned char *key_bytes = malloc(key_size), *value_bytes = calloc(copies, stride);
+    bool good = from_hex(key, strlen(key), key_bytes, key_size) &&
+                from_hex(value, strlen(value), value_bytes, value_size);
+    for (int i = 1; i < copies; ++i) memcpy(value_bytes + i * stride, value_bytes, value_size);
+    good = good && !bpf_map_update_elem(bpf_map__fd(map), key_bytes, value_bytes, BPF_ANY);
+    free(key_bytes);
+    free(value_bytes);
+    return good;
+}
+
+static struct bpf_object* open_and_load(const char* path) {
+    struct bpf_object* object = bpf_object__open_file(path, NULL);
+    if (!object) return NULL;
+    struct bpf_map* map;
+    bpf_object__for_each_map(map, object) bpf_map__set_pin_path(map, NULL);
+    return bpf_object__load(object) ? NULL : object;
+}
+
 int main(int count_of_arguments, char** arguments) {
-    if (count_of_arguments != 4) {
-        fprintf(stderr, "usage: oracle OBJECT PROGRAM CAPTURE\n");
+    if (count_of_arguments < 4) {
+        fprintf(stderr, "usage: oracle OBJECT PROGRAM CAPTURE [MAP=KEY:VALUE]...\n");
         return 2;
     }
     struct result result = {.output_hash = 0xcbf29ce484222325ull};
-    struct bpf_object* object = bpf_object__open_file(arguments[1], NULL);
-    if (!object || bpf_object__load(object)) {
+    struct bpf_object* object = open_and_load(arguments[1]);
+    if (!object) {
         fprintf(stderr, "oracle: %s: %s\n", arguments[1], strerror(errno));
         return 1;
     }
     struct bpf_program* program = bpf_object__find_program_by_name(object, arguments[2]);
     if (!program) {
         fprintf(stderr, "oracle: %s has no program %s\n", arguments[1], arguments[2]);
+        return 1;
+    }
+    for (int i = 4; i < count_of_arguments; ++i) {
+        if (set_element(object, arguments[i])) continue;
+        fprintf(stderr, "oracle: %s: no such map, not that size, or refused\n", arguments[i]);
         return 1;
     }
     bool good = run_capture(bpf_program__fd(program), arguments[3], &result);
