@@ -6,11 +6,15 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <fstream>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "kernel/bpf/map_client_test.h"
+#include "kernel/lib/text.h"
 #include "testkit/test.h"
+#include "uapi/linux/btf.h"
 
 namespace barebpf {
 namespace {
@@ -409,6 +413,99 @@ TEST_F(ArrayOnKernel, BatchesOfMaps) {
                                  .count = 8,
                                  .keys = keys,
                                  .values = values});
+    });
+}
+
+// ── Description ───────────────────────────────────────────────────────────────────────────────
+
+// Of what fdinfo says, the lines that do not depend on the machine.
+Record description(const std::string& fdinfo) {
+    Record lines;
+    std::istringstream text(fdinfo);
+    for (std::string line; std::getline(text, line);) {
+        const std::string field = line.substr(0, line.find(':'));
+        const bool varies = field == "pos" || field == "flags" || field == "mnt_id" ||
+                            field == "ino" || field == "memlock" || field == "map_id";
+        if (!varies) lines.push_back(line);
+    }
+    return lines;
+}
+
+std::string fdinfo_of(Side<test::KernelBpf>&, int fd) {
+    std::ifstream file("/proc/self/fdinfo/" + std::to_string(fd));
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+std::string fdinfo_of(Side<test::OurBpf>&, int fd) {
+    char text[1024];
+    TextBuffer out(text);
+    EXPECT_TRUE(machine::fd_info(fd, &out));
+    return text;
+}
+
+TEST_F(ArrayOnKernel, InfoAndFdinfo) {
+    compare([]<class Bpf>(Side<Bpf>& side) {
+        using Client = typename Side<Bpf>::Client;
+        for (const u32 type : kFamily) {
+            for (const u32 flags : {0u, u32{BPF_F_RDONLY}, u32{BPF_F_WRONLY}}) {
+                bpf_attr attr = side.attr_of(type, 4, 5, flags);
+                attr.inner_map_fd = static_cast<u32>(side.make(BPF_MAP_TYPE_ARRAY));
+                std::memcpy(attr.map_name, "a_name", 6);
+                const int fd = side.keep(Client::create(attr));
+                for (const bool frozen : {false, true}) {
+                    bpf_map_info info{};
+                    u32 size = sizeof info;
+                    side.note("info", Client::info(fd, &info, &size));
+                    // 6.18 tells more at the end.
+                    for (const u64 word : {u64{info.type}, u64{info.key_size}, u64{info.value_size},
+                                           u64{info.max_entries}, u64{info.map_flags},
+                                           u64{info.ifindex}, u64{info.btf_vmlinux_value_type_id},
+                                           u64{info.btf_id}, u64{info.btf_key_type_id},
+                                           u64{info.btf_value_type_id}, u64{info.map_extra}}) {
+                        side.note("field", static_cast<s64>(word));
+                    }
+                    side.note(std::string("name ") + info.name, 0);
+                    for (const std::string& line : description(fdinfo_of(side, fd))) {
+                        side.note(line, 0);
+                    }
+                    if (!frozen) side.note("freeze", Client::freeze(fd));
+                }
+            }
+        }
+    });
+}
+
+TEST_F(ArrayOnKernel, TypesOfKeysAndValues) {
+    compare([]<class Bpf>(Side<Bpf>& side) {
+        // [1] int, 4 bytes; [2] struct { int }, 4 bytes
+        const struct {
+            btf_header header;
+            u32 types[4 + 3 + 3];
+            char names[4];
+        } blob = {{BTF_MAGIC, BTF_VERSION, 0, sizeof(btf_header), 0, 40, 40, 3},
+                  {1, BTF_KIND_INT << 24, 4, 32, 1, BTF_KIND_STRUCT << 24 | 1, 4, 0, 1, 0},
+                  "\0i"};
+        bpf_attr load{};
+        load.btf = test::address_of(&blob);
+        load.btf_size = sizeof(btf_header) + 43;
+        const int btf = side.keep(static_cast<int>(Bpf::call(BPF_BTF_LOAD, &load, sizeof load)));
+        side.note("btf", btf < 0 ? btf : 0);
+        for (const u32 type :
+             {BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_CGROUP_ARRAY,
+              BPF_MAP_TYPE_PROG_ARRAY, BPF_MAP_TYPE_PERF_EVENT_ARRAY, BPF_MAP_TYPE_ARRAY_OF_MAPS,
+              BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_HASH_OF_MAPS, BPF_MAP_TYPE_LRU_HASH}) {
+            for (const u32 key : {0u, 1u, 2u, 3u}) {
+                for (const u32 value : {0u, 1u, 2u, 3u}) {
+                    bpf_attr attr = side.attr_of(type, 4);
+                    attr.inner_map_fd = static_cast<u32>(side.make(BPF_MAP_TYPE_ARRAY));
+                    attr.btf_fd = static_cast<u32>(btf);
+                    attr.btf_key_type_id = key;
+                    attr.btf_value_type_id = value;
+                    side.note("type " + std::to_string(type) + " key " + std::to_string(key) +
+                                  " value " + std::to_string(value),
+                              side.try_create(attr));
+                }
+            }
+        }
     });
 }
 

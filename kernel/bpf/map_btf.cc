@@ -32,10 +32,25 @@ Result<void> check_array_types(const Map* map, const btf_type* key, const btf_ty
     return {};
 }
 
+// Types whose values are no data of the caller's.
+bool has_no_types(u32 map_type) {
+    switch (map_type) {
+        case BPF_MAP_TYPE_PERF_EVENT_ARRAY:
+        case BPF_MAP_TYPE_CGROUP_ARRAY:
+        case BPF_MAP_TYPE_STACK_TRACE:
+        case BPF_MAP_TYPE_ARRAY_OF_MAPS:
+        case BPF_MAP_TYPE_HASH_OF_MAPS:
+            return true;
+        default:
+            return false;
+    }
+}
+
 Result<void> check_types_for(const Map* map, const btf_type* key, const btf_type* value) {
     if (map->type == BPF_MAP_TYPE_ARRAY || map->type == BPF_MAP_TYPE_PERCPU_ARRAY) {
         return check_array_types(map, key, value);
     }
+    if (has_no_types(map->type)) return Errno::NotSupp;
     return key ? Result<void>{} : Errno::Inval;
 }
 
