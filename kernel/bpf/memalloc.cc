@@ -11,7 +11,7 @@ using host::Order;
 
 namespace {
 constexpr size_t kSmallChunk = 4096;
-constexpr size_t kLargeChunk = 256 * 1024;
+constexpr size_t kLargeChunk = 64 * 1024;
 
 // A 64th of the expected whole, within bounds: small maps stay small, large ones have few chunks.
 u32 choose_chunk_shift(u64 stride, u32 expected) {
@@ -35,22 +35,26 @@ bool Memalloc::create(u32 stride, u32 expected, host::MemoryOwner& owner, u32 cp
     // Besides those in use, each CPU may have some free, and any number that was freed may wait for a
     // grace period: three times as many as can be in use.
     const u64 chunks = (u64{expected} * 4 >> chunk_shift_) + 2 + u64{4} * host::possible_cpus();
-    const u64 addressable = (u64{1} << 32) >> chunk_shift_;
+    const u64 addressable = (u64{1} << kIndexBits) >> chunk_shift_;
     if (!table_.allocate(chunks < addressable ? chunks : addressable, host::AllocContext::MaySleep,
                          owner)) {
         return false;
     }
-    if (!free_.create(owner) || !cpus_.create(owner)) {
-        free_.destroy();
-        table_.reset();
+    {
+        Guard<Lock, IrqSave> guard(lock_);
+        chunks_ =
+            chunk_mask_ == 0;  // index 0 names nothing: a chunk that holds only it is not made
+    }
+    const u32 reserve = make_chunk();
+    reserve_.store(reserve, Order::Relaxed);
+    if (reserve == kNone || !free_.create(owner) || !cpus_.create(owner)) {
+        (void)try_destroy();  // nothing is in flight
         return false;
     }
     for (u32 cpu = 0; cpu < host::possible_cpus(); ++cpu) {
         cpus_.cpu(cpu)->cpu = cpu;
         cpus_.cpu(cpu)->self = this;
     }
-    Guard<Lock, IrqSave> guard(lock_);
-    chunks_ = chunk_mask_ == 0;  // index 0 names nothing: a chunk that holds only it is not made
     return true;
 }
 
@@ -69,32 +73,52 @@ bool Memalloc::try_destroy() {
     return true;
 }
 
-void Memalloc::prepare_slow() {
-    if (!host::in_nmi() && refill()) return;
-    reclaim_waiting();
+bool Memalloc::push_reserve() {
+    u32 chunk = reserve_.load(Order::Relaxed);
+    while (chunk != kNone && chunk != kNoMore) {
+        // Acquire pairs with the release in prepare_slow(): the chunk's links.
+        if (reserve_.compare_exchange(chunk, kNone, Order::Acquire, Order::Relaxed)) {
+            push_chunk(chunk);
+            return true;
+        }
+    }
+    return false;
 }
 
-// Chains leave `waiting` only as a whole, so an exchange of the head is enough.
+void Memalloc::prepare_slow() {
+    const bool may_make = !host::in_nmi();
+    if (free_.this_cpu_is_empty()) {
+        const u32 chunk = may_make ? make_chunk() : kNone;
+        if (chunk != kNone && chunk != kNoMore) {
+            push_chunk(chunk);
+        } else if (!push_reserve()) {
+            reclaim_waiting();
+        }
+    }
+    if (!may_make || reserve_.load(Order::Relaxed) != kNone) return;
+    const u32 chunk = make_chunk();
+    u32 none = kNone;
+    const bool kept = reserve_.compare_exchange(none, chunk, Order::Release, Order::Relaxed);
+    if (!kept && chunk != kNone && chunk != kNoMore) push_chunk(chunk);
+}
+
+// Chains leave `waiting` only as a whole, so an exchange of the word is enough.
 void Memalloc::reclaim_waiting() {
     CpuState* state = cpus_.this_cpu();
     u64 freed = state->freed.load(Order::Relaxed);
     do {
-        if (static_cast<u32>(freed) == kNone) return;
+        if (newest(freed) == kNone) return;
     } while (!state->freed.compare_exchange(freed, kInFlight, Order::AcqRel, Order::Relaxed));
-    push_all(state->cpu, static_cast<u32>(freed));
+    free_.push_chain_to(state->cpu, newest(freed), oldest(freed), Link{this});
 }
 
-void Memalloc::push_all(u32 cpu, u32 first) {
-    u32 last = first;
-    while (const u32 next = Link{this}(last).load(Order::Relaxed)) last = next;
-    free_.push_chain_to(cpu, first, last, Link{this});
-}
-
-bool Memalloc::refill() {
+// The first object of a new chunk, each linked to the next; kNone: no memory; kNoMore: the table is
+// full.
+u32 Memalloc::make_chunk() {
     u32 number;
     {
         Guard<Lock, IrqSave> guard(lock_);
-        if (chunks_ == table_.size()) return false;
+        if (chunks_ == table_.size()) return kNoMore;
         number = chunks_++;
     }
     void* chunk = host::alloc(chunk_bytes(), host::AllocContext::Atomic, *owner_);
@@ -102,7 +126,7 @@ bool Memalloc::refill() {
         Guard<Lock, IrqSave> guard(lock_);
         // Numbers are handed back in order; one that cannot be is lost until the map is freed.
         if (number + 1 == chunks_) --chunks_;
-        return false;
+        return kNone;
     }
     // Release: the chunk is zeroed before at() can reach it.
     table_[number].store(static_cast<u8*>(chunk), Order::Release);
@@ -112,8 +136,11 @@ bool Memalloc::refill() {
     for (u32 index = begin; index < last; ++index) {
         Link{this}(index).store(index + 1, Order::Relaxed);
     }
-    free_.push_chain_to(host::cpu_id(), begin, last, Link{this});
-    return true;
+    return begin;
+}
+
+void Memalloc::push_chunk(u32 first) {
+    free_.push_chain_to(host::cpu_id(), first, first | chunk_mask_, Link{this});
 }
 
 void Memalloc::free_rcu(u32 index) {
@@ -121,13 +148,16 @@ void Memalloc::free_rcu(u32 index) {
     u64 freed = state->freed.load(Order::Relaxed);
     u64 wanted;
     do {
-        Link{this}(index).store(static_cast<u32>(freed), Order::Relaxed);
-        wanted = freed & kInFlight ? kInFlight | index : kInFlight;
+        const u32 before = newest(freed);
+        const u64 last = before == kNone ? index : oldest(freed);
+        Link{this}(index).store(before, Order::Relaxed);
+        wanted = freed & kInFlight ? kInFlight | last << kIndexBits | index : kInFlight;
         // Release: the links, and whatever was done to the object; pairs with the acquire in
-        // batch_done. Waiting objects leave only all at once: no ABA.
+        // batch_done. Waiting objects leave only all at once, and what is between the two ends of a
+        // chain does not matter to who takes it: no ABA.
     } while (!state->freed.compare_exchange(freed, wanted, Order::AcqRel, Order::Relaxed));
     if (freed & kInFlight) return;
-    state->batch = index;
+    state->batch = state->batch_last = index;
     host::call_rcu(&state->rcu, batch_done);
 }
 
@@ -135,15 +165,16 @@ void Memalloc::batch_done(host::RcuHead* head) {
     auto* state = reinterpret_cast<CpuState*>(reinterpret_cast<char*>(head) -
                                               __builtin_offsetof(CpuState, rcu));
     Memalloc* self = state->self;
-    self->push_all(state->cpu, state->batch);
+    self->free_.push_chain_to(state->cpu, state->batch, state->batch_last, Link{self});
 
     u64 freed = state->freed.load(Order::Relaxed);
     u64 wanted;
     do {
-        wanted = static_cast<u32>(freed) == kNone ? 0 : kInFlight;
+        wanted = newest(freed) == kNone ? 0 : kInFlight;
     } while (!state->freed.compare_exchange(freed, wanted, Order::AcqRel, Order::Relaxed));
     if (wanted == 0) return;  // from here on the whole may be destroyed by others
-    state->batch = static_cast<u32>(freed);
+    state->batch = newest(freed);
+    state->batch_last = oldest(freed);
     host::call_rcu(&state->rcu, batch_done);
 }
 

@@ -13,10 +13,14 @@
 //                      └── batch in flight (one per CPU and grace period) <── waiting <── free_rcu
 //
 // What a CPU frees while a batch of its own waits for its grace period gathers in `waiting` and
-// becomes the next batch, so that any number of frees costs one RCU callback per grace period. Both
-// facts are one word, so that no free is left behind when a batch lands:
+// becomes the next batch, so that any number of frees costs one RCU callback per grace period, and the
+// callback takes no longer for many. All about the chain is one word, so that no free is left behind
+// when a batch lands:
 //
-//     in flight | newest waiting       0 | 0   idle        1 | 0   nothing waits       1 | 9
+//     in flight | oldest waiting | newest waiting     0|0|0  idle    1|0|0  nothing waits    1|4|9
+//
+// An NMI cannot get memory from the host. For it (and for when there is none), prepare() keeps one whole chunk in reserve; whoever
+// comes first in another context after it was used makes the next.
 //
 // Contexts: all but create and try_destroy anywhere, pinned; prepare() with no bucket lock held.
 // Chunks are given back when the whole is destroyed.
@@ -67,13 +71,14 @@ public:
     // this CPU freed and nobody waits for yet. The latter is reuse without a grace period: better
     // than to fail a program that goes on replacing elements within one read section.
     void prepare() {
-        if (UNLIKELY(free_.this_cpu_is_empty())) prepare_slow();
+        const bool reserve = reserve_.load(host::Order::Relaxed) != kNone;
+        if (UNLIKELY(free_.this_cpu_is_empty() || !reserve)) prepare_slow();
     }
 
 private:
     struct CpuState {
-        host::Atomic<u64> freed;  // kInFlight or 0, and the newest waiting object
-        u32 batch;                // owned by whoever set kInFlight, then by the callback
+        host::Atomic<u64> freed;
+        u32 batch, batch_last;  // owned by whoever set kInFlight, then by the callback
         u32 cpu;
         Memalloc* self;
         host::RcuHead rcu;
@@ -85,12 +90,17 @@ private:
         }
     };
     using Lock = host::SpinLock<MemallocClass>;
-    static constexpr u64 kInFlight = u64{1} << 32;
+    // CpuState::freed
+    static constexpr u32 kIndexBits = 31;
+    static constexpr u64 kInFlight = u64{1} << 62;
+    static u32 newest(u64 freed) { return freed & ((u64{1} << kIndexBits) - 1); }
+    static u32 oldest(u64 freed) { return freed >> kIndexBits & ((u64{1} << kIndexBits) - 1); }
 
     NOINLINE void prepare_slow();
-    bool refill();
+    u32 make_chunk();
+    void push_chunk(u32 first);
+    bool push_reserve();
     void reclaim_waiting();
-    void push_all(u32 cpu, u32 first);
     static void batch_done(host::RcuHead* head);
     size_t chunk_bytes() const {
         return cpu_bytes_ ? objects_bytes_ + cpu_bytes_ * host::possible_cpus() : objects_bytes_;
@@ -108,6 +118,9 @@ private:
     host::MemoryOwner* owner_ = nullptr;
     Lock lock_;
     u32 chunks_ GUARDED_BY(lock_) = 0;
+    static constexpr u32 kNoMore = ~u32{0};
+    host::Atomic<u32>
+        reserve_{};  // the first object of a chunk that waits for an NMI; kNone; kNoMore
 };
 
 }  // namespace barebpf
