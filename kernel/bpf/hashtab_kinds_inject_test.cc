@@ -247,7 +247,7 @@ TEST_F(HashKindsInject, WalksGoOnWhileACpuStandsStill) {
             Turn turn{&subject_, what};
             if (!record(turn)) return;
             Atomic<u32> bad{};
-            for (u32 i = 0; i < trace.size(); i += 11) {
+            for (u32 i = 0; i < trace.size(); i += 29) {
                 turn.prepare();
                 inject::Hold hold(trace[i], 1);
                 Atomic<u32> done{};
