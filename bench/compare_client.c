@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lpm_client.h"
+
 enum { kOperations = 1024, kFew = 64, kFrames = 16, kFrameSize = 64, kTargetNs = 20 * 1000 * 1000 };
 
 struct key16 {
@@ -170,6 +172,21 @@ static int is_hash_row(const char* row) {
     return 0;
 }
 
+/* lpm4_hit, lpm6_hit, lpm4_update, lpm_keys; lpm4_memory, lpm6_memory. */
+static void lpm_row(const char* row, unsigned long long entries) {
+    char path[4096];
+    const char* slash = strrchr(map_path, '/');
+    snprintf(path, sizeof path, "%.*slpm_rows.bpf.o", slash ? (int)(slash + 1 - map_path) : 0, map_path);
+    struct lpm_world* w = lpm_find(entries, row[3] == '6', path);
+    if (!w || lpm_fill_keys(w, !!strcmp(row, "lpm4_update"))) {
+        printf("error %s: cannot load or fill: %s\n", row, strerror(errno));
+    } else if (strstr(row, "memory")) {
+        printf("%.4f 0\n", lpm_memory(w));
+    } else {
+        program_row(row, w->object);
+    }
+}
+
 int main(int argc, char** argv) {
     if (argc != 3) return fprintf(stderr, "usage: compare_client ALU_ROWS.o MAP_ROWS.o\n"), 2;
     alu_path = argv[1], map_path = argv[2];
@@ -183,6 +200,10 @@ int main(int argc, char** argv) {
         if (is_hash_row(row)) {
             const char* slash = strrchr(map_path, '/');
             hash_row(row, entries, map_path, slash ? (int)(slash + 1 - map_path) : 0);
+            continue;
+        }
+        if (!strncmp(row, "lpm", 3)) {
+            lpm_row(row, entries);
             continue;
         }
         struct world* w = find_world(entries);

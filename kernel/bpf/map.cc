@@ -198,6 +198,8 @@ const MapOps* map_ops(u32 map_type) {
             return &kPerfEventArrayMapOps;
         case BPF_MAP_TYPE_CGROUP_ARRAY:
             return &kCgroupArrayMapOps;
+        case BPF_MAP_TYPE_LPM_TRIE:
+            return &kLpmTrieMapOps;
         default:
             return nullptr;
     }

@@ -51,7 +51,9 @@ Result<void> check_types_for(const Map* map, const btf_type* key, const btf_type
         return check_array_types(map, key, value);
     }
     if (has_no_types(map->type)) return Errno::NotSupp;
-    return key ? Result<void>{} : Errno::Inval;
+    if (!key) return Errno::Inval;
+    const bool must_be_struct = map->type == BPF_MAP_TYPE_LPM_TRIE;
+    return must_be_struct && btf_kind(key) != BTF_KIND_STRUCT ? Errno::Inval : Result<void>{};
 }
 
 bool is_spin_lock(const Btf* btf, u32 type_id) {

@@ -18,6 +18,7 @@ extern const MapOps kPerCpuHashMapOps;
 extern const MapOps kHashOfMapsMapOps;
 extern const MapOps kLruHashMapOps;
 extern const MapOps kLruPerCpuHashMapOps;
+extern const MapOps kLpmTrieMapOps;
 
 // The largest block that Linux's kmalloc() gives: the limit behind several E2BIG.
 inline constexpr u64 kKmallocMaxSize = u64{1} << 22;

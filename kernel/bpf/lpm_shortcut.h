@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Inside of lpm_trie: the table that leads from the first bits of a key to what lies below them.
+//
+//     Direct, keys of 4 bytes:      place = the first 16 bits (from 8 Ki prefixes on), 20 (from 256 Ki on)
+//                                   [ entry ]
+//     Hashed, keys of 5 and more:   place = hash of the first 28 bits, twice as many as prefixes
+//                                   [ first 28 bits | 0 | entry ]
+//
+// The entry for some first bits is the one at which their way crosses from above to below: a node that
+// looks at later bits, or a leaf with a longer prefix. 0: nothing known; look from the top. Of two that
+// hash to one place the later is there.
+//
+// A table is made when the map has grown by enough, and filled by the updates that follow, some entries
+// each, in the order of the keys; readers get it when it is complete. Writers keep both it and the one in
+// use up to date. Readers reach it through RCU.
+#pragma once
+
+#include "kernel/bpf/lpm_walk.h"
+
+namespace barebpf::lpm {
+
+struct Shortcut {
+    host::RcuHead rcu;
+    LpmTrie* trie;
+    u32 nibbles;     // the first bits, in nibbles
+    u32 place_bits;  // log2 of the number of places
+    u32 next;        // first bits from which it is still to be filled; behind the last: complete
+    u32 spare;
+    u64 places[1];  // u32 each where direct
+
+    static constexpr u32 kHashedNibbles = 7;
+    static size_t bytes(bool direct, u32 place_bits) {
+        return __builtin_offsetof(Shortcut, places) + ((direct ? size_t{4} : 8) << place_bits);
+    }
+    // Both are accessed by readers at any time.
+    ALWAYS_INLINE Atomic<u32>& direct(u32 place) {
+        return host::atomic_at<u32>(reinterpret_cast<u32*>(places) + place);
+    }
+    ALWAYS_INLINE Atomic<u64>& hashed(u32 place) { return host::atomic_at<u64>(places + place); }
+    ALWAYS_INLINE u32 hash(u32 first_bits) const {
+        return first_bits * 0x9e3779b1u >> (32 - place_bits);
+    }
+};
+
+ALWAYS_INLINE bool is_direct(const LpmTrie* trie) {
+    return trie->data_size == 4;
+}
+
+// For readers. 0: not known. (The acquires pair with the releases in put().)
+ALWAYS_INLINE u32 through_shortcut(const LpmTrie* trie, const Key4& key) {
+    Shortcut* table = trie->shortcut.dereference();
+    if (!table) return 0;
+    return table->direct(key.bits >> (32 - table->place_bits)).load(Order::Acquire);
+}
+ALWAYS_INLINE u32 through_shortcut(const LpmTrie* trie, const KeyAny& key) {
+    Shortcut* table = trie->shortcut.dereference();
+    if (!table) return 0;
+    const u32 first_bits = load_be32(key.data) >> 4;
+    const u64 place = table->hashed(table->hash(first_bits)).load(Order::Acquire);
+    return LIKELY(place >> 36 == first_bits) ? static_cast<u32>(place) : 0;
+}
+
+// A prefix of that length and data has come, changed or gone: its way may cross another entry.
+void shortcut_note(LpmTrie* trie, const u8* data, u32 prefixlen) REQUIRES(trie->lock);
+// A piece of the work that is left on the next table.
+void shortcut_advance(LpmTrie* trie) REQUIRES(trie->lock);
+// Makes the next table if the map has grown by enough. Not in an NMI, no lock held.
+void shortcut_prepare(LpmTrie* trie, u32 prefixes);
+// The first value of grow_at.
+u32 shortcut_first_size(const LpmTrie* trie);
+// At the end of the map. False: one still waits for its grace period.
+bool shortcut_free(LpmTrie* trie);
+
+}  // namespace barebpf::lpm

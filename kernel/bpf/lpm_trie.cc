@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Longest-prefix match: creation, lookups, the order of keys, the end. lpm_trie.h explains the
+// structure.
+#include "kernel/bpf/lpm_trie.h"
+
+#include "kernel/bpf/lpm_shortcut.h"
+#include "kernel/bpf/lpm_update.h"
+#include "kernel/bpf/map_types.h"
+#include "kernel/host/cred.h"
+
+namespace barebpf::lpm {
+namespace {
+
+using host::AllocContext;
+
+constexpr u32 kCreateFlags = BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | kMapAccessFlags;
+// Linux's limit: what its kmalloc() gives, less its own node and the longest key.
+constexpr u64 kMaxValueSize = kKmallocMaxSize - kMaxDataBytes - 40;
+
+Result<void> check_attr(const bpf_attr& attr) {
+    if (!host::capable(host::Capability::Bpf)) return Errno::Perm;
+    const bool ok = attr.max_entries != 0 && (attr.map_flags & BPF_F_NO_PREALLOC) &&
+                    !(attr.map_flags & ~kCreateFlags) && map_access_flags_ok(attr.map_flags) &&
+                    attr.key_size > kLengthBytes && attr.key_size <= kLengthBytes + kMaxDataBytes &&
+                    attr.value_size != 0 && attr.value_size <= kMaxValueSize;
+    return ok ? Result<void>{} : Errno::Inval;
+}
+
+const MapOps* ops_for(const LpmTrie* trie);
+
+bool make_parts(LpmTrie* trie) {
+    u32 sizes[1 + kNodeClasses];
+    sizes[kLeafClass] = static_cast<u32>(align_up(trie->value_offset + trie->value_size, 8));
+    for (u32 i = 0; i < kNodeClasses; ++i) {
+        sizes[kLeafClass + 1 + i] = static_cast<u32>(align_up(node_bytes(kNodeCapacities[i]), 8));
+    }
+    if (!trie->space.create(sizes, 1 + kNodeClasses, trie->memory)) return false;
+    // What an update in an NMI takes, should it be the first.
+    host::Cpu::Pin pin;
+    return trie->space.refill(kLeafClass) && trie->space.refill(kLeafClass + 1);
+}
+
+// False: something still waits for its grace period.
+bool free_parts(LpmTrie* trie) {
+    return shortcut_free(trie) && trie->space.try_destroy();
+}
+
+Result<Map*> create(const bpf_attr& attr) {
+    auto* trie = new_map<LpmTrie>();
+    if (!trie) return Errno::NoMem;
+    trie->data_size = attr.key_size - kLengthBytes;
+    trie->max_prefixlen = trie->data_size * 8;
+    trie->value_offset = static_cast<u32>(align_up(Leaf::kDataOffset + trie->data_size, 8));
+    trie->value_size = attr.value_size;
+    trie->grow_at.store(shortcut_first_size(trie), Order::Relaxed);
+    if (!make_parts(trie)) {
+        free_parts(trie);  // nothing was in use: it cannot say "later"
+        delete_map(trie);
+        return Errno::NoMem;
+    }
+    trie->ops = ops_for(trie);
+    return static_cast<Map*>(trie);
+}
+
+void free(Map* map) {
+    auto* trie = static_cast<LpmTrie*>(map);
+    if (free_parts(trie)) return delete_map(trie);
+    host::call_rcu_process(&trie->rcu,
+                           [](host::RcuHead* head) { lpm::free(map_of_rcu_head(head)); });
+}
+
+// ── Lookups ───────────────────────────────────────────────────────────────────────────────────
+
+// What is not found below the shortcut.
+template <class Key>
+NOINLINE Leaf* look_from_top(const LpmTrie* trie, const u8* data) {
+    Leaf* leaf = descend(trie, Key(data), trie->top.load(Order::Acquire));
+    if (LIKELY(leaf != nullptr)) return leaf;
+    if (UNLIKELY(trie->holes.load(Order::Relaxed))) {
+        return descend_limited(trie, KeyAny(data), trie->max_prefixlen);
+    }
+    const u32 everywhere = trie->everywhere.load(Order::Acquire);
+    return everywhere ? trie->leaf(everywhere) : nullptr;
+}
+
+template <class Key>
+void* lookup(Map* map, const void* key) {
+    const auto* trie = static_cast<const LpmTrie*>(map);
+    const u32 prefixlen = load_unaligned<u32>(key);
+    const u8* data = static_cast<const u8*>(key) + kLengthBytes;
+    if (LIKELY(prefixlen == trie->max_prefixlen)) {
+        const Key wanted(data);
+        Leaf* leaf = descend(trie, wanted, through_shortcut(trie, wanted));
+        if (UNLIKELY(!leaf)) leaf = look_from_top<Key>(trie, data);
+        return leaf ? trie->value(leaf) : nullptr;
+    }
+    if (prefixlen > trie->max_prefixlen) return nullptr;
+    Leaf* leaf = descend_limited(trie, KeyAny(data), prefixlen);
+    return leaf ? trie->value(leaf) : nullptr;
+}
+
+// ── The order of keys ─────────────────────────────────────────────────────────────────────────
+// What a prefix covers comes before it; apart from that, 0 before 1. Inside a node: for each nibble what
+// is below, then the prefix of that nibble, then those shorter ones whose second half is complete.
+
+u32 load_entry(const Node* node, u32 rank) {
+    return node->entries[rank].load(Order::Acquire);
+}
+
+u32 child_of(const Node* node, u32 nibble) {
+    if (!(node->children() >> nibble & 1)) return 0;
+    return load_entry(node, child_rank(node->children(), nibble));
+}
+
+// The entry that comes next: at `at` in the heap or, with what is there left behind, after it.
+u32 entry_from(const Node* node, u32 at) {
+    for (;;) {
+        if (node->inside >> at & 1) {
+            if (const u32 entry = load_entry(node, leaf_rank(node, at))) return entry;
+        }
+        if (at & 1) {
+            at >>= 1;
+            if (at < 2) return 0;
+            continue;
+        }
+        for (++at; at < 16; at <<= 1) {
+        }
+        if (const u32 entry = child_of(node, at - 16)) return entry;
+    }
+}
+u32 entry_after(const Node* node, u32 at) {
+    if (at & 1) return at >> 1 < 2 ? 0 : entry_from(node, at >> 1);
+    for (++at; at < 16; at <<= 1) {
+    }
+    if (const u32 entry = child_of(node, at - 16)) return entry;
+    return entry_from(node, at);
+}
+
+// The first leaf of all below an entry; 0 when it was emptied under our eyes.
+u32 first_leaf(const LpmTrie* trie, u32 entry) {
+    while (entry && !is_leaf(entry)) {
+        const Node* node = trie->node(entry);
+        entry = child_of(node, 0);
+        if (!entry) entry = entry_from(node, 16);
+    }
+    return entry;
+}
+
+// The entry below which the leaf after a prefix is; 0: that was the last, but for the one of length 0.
+u32 leaf_entry_after(const LpmTrie* trie, const u8* data, u32 prefixlen) {
+    const KeyAny key(data);
+    u32 found = 0;
+    u32 entry = trie->top.load(Order::Acquire);
+    while (entry && !is_leaf(entry)) {
+        const Node* node = trie->node(entry);
+        const u32 depth = node->depth();
+        if (prefixlen <= 4 * depth || ((key.window(node->byte()) ^ node->path) & node->mask)) break;
+        if (prefixlen <= 4 * depth + 4) {
+            const u32 next = entry_after(node, heap_index(data, depth, prefixlen));
+            if (next) found = next;
+            break;
+        }
+        const u32 nibble = nibble_at(data, depth);
+        if (const u32 next = entry_from(node, 16 + nibble)) found = next;
+        entry = child_of(node, nibble);
+    }
+    return found;
+}
+
+bool has_prefix(const LpmTrie* trie, const u8* data, u32 prefixlen) {
+    const Leaf* leaf = descend_limited(trie, KeyAny(data), prefixlen);
+    return leaf && leaf->prefixlen() == prefixlen;
+}
+
+// The leaf that follows, or the first; 0: none does. A key that is not there starts the walk again, as
+// in a hash.
+u32 next_leaf(const LpmTrie* trie, const u8* data, u32 prefixlen, bool there) {
+    u32 found = 0;
+    // Where an entry was emptied under our eyes, what is there now is looked at.
+    for (u32 tries = 0; tries < 64; ++tries) {
+        const u32 from =
+            there ? leaf_entry_after(trie, data, prefixlen) : trie->top.load(Order::Acquire);
+        found = first_leaf(trie, from);
+        if (found || !from) break;
+    }
+    return found ? found : trie->everywhere.load(Order::Acquire);
+}
+
+s64 next_key(Map* map, const void* key, void* next) {
+    const auto* trie = static_cast<const LpmTrie*>(map);
+    const u32 prefixlen = key ? load_unaligned<u32>(key) : ~u32{0};
+    const u8* data = static_cast<const u8*>(key) + kLengthBytes;
+    const bool there = prefixlen <= trie->max_prefixlen && has_prefix(trie, data, prefixlen);
+    const bool last = there && prefixlen == 0;  // the one that covers all
+    const u32 found = last ? 0 : next_leaf(trie, data, prefixlen, there);
+    if (!found) return -to_int(Errno::NoEnt);
+    const Leaf* leaf = trie->leaf(found);
+    const u32 length = leaf->prefixlen();
+    __builtin_memcpy(next, &length, kLengthBytes);
+    __builtin_memcpy(static_cast<u8*>(next) + kLengthBytes, leaf->data(), trie->data_size);
+    return 0;
+}
+
+// ── Operations ────────────────────────────────────────────────────────────────────────────────
+
+template <class Key>
+constexpr MapOps kOps = {
+    .check_attr = check_attr,
+    .create = create,
+    .free = lpm::free,
+    .lookup = lookup<Key>,
+    .update = update,
+    .erase = erase,
+    .next_key = next_key,
+    .batch_commands = kBatchLookup | kBatchUpdate | kBatchDelete,
+};
+
+const MapOps* ops_for(const LpmTrie* trie) {
+    return is_direct(trie) ? &kOps<Key4> : &kOps<KeyAny>;
+}
+
+}  // namespace
+}  // namespace barebpf::lpm
+
+namespace barebpf {
+
+constinit const MapOps kLpmTrieMapOps = lpm::kOps<lpm::KeyAny>;
+
+}  // namespace barebpf

@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Inside of lpm_trie: inserting and deleting. lpm_trie.h has the rules for readers meanwhile.
+#include "kernel/bpf/lpm_update.h"
+
+#include "kernel/bpf/lpm_draft.h"
+#include "kernel/bpf/lpm_shortcut.h"
+#include "kernel/bpf/map_value.h"
+
+namespace barebpf::lpm {
+namespace {
+
+using host::Adopt;
+using host::Guard;
+
+constexpr s64 kNoMem = -to_int(Errno::NoMem);
+constexpr s64 kNoEnt = -to_int(Errno::NoEnt);
+
+constexpr u32 min(u32 a, u32 b) {
+    return a < b ? a : b;
+}
+
+// A place that holds an entry, and the number of nibbles that lead to it.
+struct Slot {
+    Atomic<u32>* at;
+    u32 level;
+};
+
+// The work on one prefix, with the trie locked.
+class Writer {
+public:
+    Writer(LpmTrie* trie, const u8* data, u32 prefixlen)
+        : trie_(trie), data_(data), prefixlen_(prefixlen) {}
+
+    struct Outcome {
+        s64 result;
+        u32 missing;  // with kNoMem: the class whose objects are used up
+        u32 count;    // of prefixes now
+    };
+    // The leaf is complete. An error: it is still the caller's.
+    Outcome insert(u32 leaf, u64 flags);
+    Outcome erase();
+
+private:
+    s64 insert_locked(u32 leaf, u64 flags) REQUIRES(trie_->lock);
+    s64 erase_locked() REQUIRES(trie_->lock);
+    Outcome finish(s64 result) REQUIRES(trie_->lock);
+    void publish(Atomic<u32>* slot, u32 entry) { slot->store(entry, Order::Release); }
+    bool is_ours(u32 leaf) const {
+        const Leaf* other = trie_->leaf(leaf);
+        return other->prefixlen() == prefixlen_ &&
+               common_bits(other->data(), data_, prefixlen_) == prefixlen_;
+    }
+    u32 common_with_path(const Node* node) const;
+    u32 make_node(const Draft& draft);
+    u32 make_chain(const Draft& draft, u32 level, u32 depth);
+    void free_unpublished_chain(u32 entry, u32 links);
+
+    s64 may_add(u64 flags) const REQUIRES(trie_->lock);
+    s64 add(Atomic<u32>* slot, u32 entry, u64 flags) REQUIRES(trie_->lock);
+    s64 replace(Atomic<u32>* slot, u32 leaf, u64 flags);
+    s64 insert_beside_leaf(Slot slot, u32 other, u32 leaf, u64 flags) REQUIRES(trie_->lock);
+    s64 insert_above_node(Slot slot, u32 other, u32 common, u32 leaf, u64 flags)
+        REQUIRES(trie_->lock);
+    s64 insert_into_node(Slot slot, u32 holder, u32 leaf, u64 flags) REQUIRES(trie_->lock);
+
+    Atomic<u32>* entry_of(Node* node, u32 depth) const;
+    void remove(Atomic<u32>* anchor, Slot slot, Atomic<u32>* entry) REQUIRES(trie_->lock);
+    void free_chain(u32 first, u32 last);
+    void make_hole(Atomic<u32>* slot);
+    u32 live_count(const Node* node) const;
+
+    LpmTrie* trie_;
+    const u8* data_;
+    u32 prefixlen_;
+    u32 missing_ = 0;
+};
+
+// Leading bits that the way to the node has in common with our data, all up to its nibble if they are
+// the same.
+u32 Writer::common_with_path(const Node* node) const {
+    const u32 differ = (KeyAny(data_).window(node->byte()) ^ node->path) & node->mask;
+    if (!differ) return 4 * node->depth();
+    return 8 * node->byte() + 7 - highest_bit(differ);  // bit 0 is the last of the node's byte
+}
+
+// ── Making nodes ──────────────────────────────────────────────────────────────────────────────
+
+u32 Writer::make_node(const Draft& draft) {
+    const u32 size_class = draft.size_class();
+    const u32 number = trie_->space.alloc(size_class);
+    if (UNLIKELY(!number)) {
+        missing_ = size_class;
+        return 0;
+    }
+    draft.write(trie_->node(number));
+    return number;
+}
+
+// The node, below as many others with one child as it takes to lead from `level` to its depth.
+u32 Writer::make_chain(const Draft& draft, u32 level, u32 depth) {
+    u32 entry = make_node(draft);
+    const u32 gap = depth - level;
+    u32 bridges = gap / (kMaxSkip + 1);
+    const u32 all = bridges;
+    while (entry && bridges) {
+        --bridges;
+        const u32 bridge_depth = level + kMaxSkip + bridges * (kMaxSkip + 1);
+        Draft bridge(data_, bridge_depth);
+        bridge.set_child(nibble_at(data_, bridge_depth), entry);
+        const u32 made = make_node(bridge);
+        if (!made) {
+            free_unpublished_chain(entry, all - bridges);
+            return 0;
+        }
+        entry = made;
+    }
+    return entry;
+}
+
+void Writer::free_unpublished_chain(u32 entry, u32 links) {
+    for (; links; --links) {
+        const u32 next = trie_->node(entry)->entries[0].load(Order::Relaxed);
+        trie_->space.free(entry);
+        entry = next;
+    }
+}
+
+// ── Inserting ─────────────────────────────────────────────────────────────────────────────────
+
+s64 Writer::may_add(u64 flags) const {
+    if (flags == BPF_EXIST) return kNoEnt;
+    return trie_->count < trie_->max_entries ? 0 : -to_int(Errno::NoSpc);
+}
+
+// The entry holds one prefix more than what was there.
+s64 Writer::add(Atomic<u32>* slot, u32 entry, u64 flags) {
+    if (const s64 error = may_add(flags)) return error;
+    publish(slot, entry);
+    ++trie_->count;
+    return 0;
+}
+
+s64 Writer::replace(Atomic<u32>* slot, u32 leaf, u64 flags) {
+    if (flags == BPF_NOEXIST) return -to_int(Errno::Exist);
+    const u32 old = slot->load(Order::Relaxed);
+    publish(slot, leaf);
+    trie_->space.free_rcu(old & ~kLeaf);
+    return 0;
+}
+
+s64 Writer::insert_locked(u32 leaf, u64 flags) {
+    if (prefixlen_ == 0) {
+        if (trie_->everywhere.load(Order::Relaxed)) return replace(&trie_->everywhere, leaf, flags);
+        return add(&trie_->everywhere, leaf, flags);
+    }
+    Slot slot{&trie_->top, 0};
+    for (;;) {
+        const u32 entry = slot.at->load(Order::Relaxed);
+        if (!entry) return add(slot.at, leaf, flags);
+        if (is_leaf(entry)) return insert_beside_leaf(slot, entry, leaf, flags);
+        Node* node = trie_->node(entry);
+        const u32 depth = node->depth();
+        const u32 common = min(common_with_path(node), prefixlen_);
+        if (common < 4 * depth || prefixlen_ == 4 * depth) {
+            return insert_above_node(slot, entry, common, leaf, flags);
+        }
+        const u32 nibble = nibble_at(data_, depth);
+        if (prefixlen_ <= 4 * depth + 4 || !(node->children() >> nibble & 1)) {
+            return insert_into_node(slot, entry, leaf, flags);
+        }
+        slot = {&node->entries[child_rank(node->children(), nibble)], depth + 1};
+    }
+}
+
+s64 Writer::insert_beside_leaf(Slot slot, u32 other, u32 leaf, u64 flags) {
+    if (is_ours(other)) return replace(slot.at, leaf, flags);
+    if (const s64 error = may_add(flags)) return error;
+    const Leaf* neighbour = trie_->leaf(other);
+    const u32 shorter = min(prefixlen_, neighbour->prefixlen());
+    const u32 common = common_bits(data_, neighbour->data(), shorter);
+    const u32 depth = min(common, shorter - 1) / 4;
+    Draft draft(data_, depth);
+    draft.place(other, neighbour->data(), depth, neighbour->prefixlen());
+    draft.place(leaf, data_, depth, prefixlen_);
+    const u32 entry = make_chain(draft, slot.level, depth);
+    return entry ? add(slot.at, entry, flags) : kNoMem;
+}
+
+// Our way leaves that of the node, or ends, before its nibble.
+s64 Writer::insert_above_node(Slot slot, u32 other, u32 common, u32 leaf, u64 flags) {
+    if (const s64 error = may_add(flags)) return error;
+    const Node* below = trie_->node(other);
+    const u32 depth = min(common, prefixlen_ - 1) / 4;
+    const u32 in_window = 8 * (below->byte() - depth / 2) + (depth % 2 ? 0 : 4);
+    Draft draft(data_, depth);
+    draft.set_child(below->path >> in_window & 15, other);
+    draft.place(leaf, data_, depth, prefixlen_);
+    const u32 entry = make_node(draft);
+    return entry ? add(slot.at, entry, flags) : kNoMem;
+}
+
+s64 Writer::insert_into_node(Slot slot, u32 holder, u32 leaf, u64 flags) {
+    Node* node = trie_->node(holder);
+    const u32 depth = node->depth();
+    if (Atomic<u32>* entry = entry_of(node, depth)) {  // of our length: it is inside
+        if (entry->load(Order::Relaxed)) return replace(entry, leaf, flags);
+        return add(entry, leaf, flags);
+    }
+    if (const s64 error = may_add(flags)) return error;
+    Draft draft(node);
+    draft.place(leaf, data_, depth, prefixlen_);
+    const u32 made = make_node(draft);
+    if (!made) return kNoMem;
+    trie_->space.free_rcu(holder);
+    return add(slot.at, made, flags);
+}
+
+// ── Deleting ──────────────────────────────────────────────────────────────────────────────────
+
+// The entry of our prefix, or of the way that it goes on; null: there is none.
+Atomic<u32>* Writer::entry_of(Node* node, u32 depth) const {
+    if (prefixlen_ <= 4 * depth + 4) {
+        const u32 at = heap_index(data_, depth, prefixlen_);
+        return node->inside >> at & 1 ? &node->entries[leaf_rank(node, at)] : nullptr;
+    }
+    const u32 nibble = nibble_at(data_, depth);
+    return node->children() >> nibble & 1 ? &node->entries[child_rank(node->children(), nibble)]
+                                          : nullptr;
+}
+
+// The anchor is the slot from which nothing but nodes with one live entry lead to where we are: when
+// only a leaf is left there, it takes the place of all of them. So below each slot there is a leaf.
+s64 Writer::erase_locked() {
+    Slot slot{prefixlen_ ? &trie_->top : &trie_->everywhere, 0};
+    Atomic<u32>* anchor = slot.at;
+    u32 entry = slot.at->load(Order::Relaxed);
+    if (!entry) return kNoEnt;
+    if (is_leaf(entry)) {
+        if (!is_ours(entry)) return kNoEnt;
+        publish(slot.at, 0);
+        trie_->space.free_rcu(entry & ~kLeaf);
+        --trie_->count;
+        return 0;
+    }
+    for (;;) {
+        Node* node = trie_->node(entry);
+        const u32 depth = node->depth();
+        if (prefixlen_ <= 4 * depth || common_with_path(node) < 4 * depth) return kNoEnt;
+        Atomic<u32>* next = entry_of(node, depth);
+        if (!next || !(entry = next->load(Order::Relaxed))) return kNoEnt;
+        if (is_leaf(entry)) {
+            if (!is_ours(entry)) return kNoEnt;
+            remove(anchor, slot, next);
+            trie_->space.free_rcu(entry & ~kLeaf);
+            --trie_->count;
+            return 0;
+        }
+        if (live_count(node) != 1) anchor = next;
+        slot = {next, depth + 1};
+    }
+}
+
+// Takes the entry of our prefix out of the node in `slot`.
+void Writer::remove(Atomic<u32>* anchor, Slot slot, Atomic<u32>* entry) {
+    const u32 holder = slot.at->load(Order::Relaxed);
+    const Node* node = trie_->node(holder);
+    const u32 depth = node->depth();
+    Draft draft(node);
+    if (prefixlen_ <= 4 * depth + 4) {
+        draft.drop_leaf(heap_index(data_, depth, prefixlen_));
+    } else {
+        draft.drop_child(nibble_at(data_, depth));
+    }
+    if (UNLIKELY(draft.count() == 0)) {  // there had been holes
+        const u32 first = anchor->load(Order::Relaxed);
+        make_hole(anchor);
+        return free_chain(first, holder);
+    }
+    if (draft.count() == 1) {
+        const u32 last = draft.only();
+        if (is_leaf(last)) {
+            const u32 first = anchor->load(Order::Relaxed);
+            publish(anchor, last);
+            return free_chain(first, holder);
+        }
+        if (trie_->node(last)->depth() - slot.level <= kMaxSkip) {
+            publish(slot.at, last);
+            return trie_->space.free_rcu(holder);
+        }
+    }
+    const u32 made = make_node(draft);
+    if (UNLIKELY(!made)) return make_hole(entry);
+    publish(slot.at, made);
+    trie_->space.free_rcu(holder);
+}
+
+// Nodes with one live entry, and the last.
+void Writer::free_chain(u32 first, u32 last) {
+    while (first != last) {
+        const Atomic<u32>* entry = trie_->node(first)->entries;
+        u32 next;
+        while (!(next = entry->load(Order::Relaxed))) ++entry;
+        trie_->space.free_rcu(first);
+        first = next;
+    }
+    trie_->space.free_rcu(last);
+}
+
+// Without memory for a copy: the bit stays and the entry is empty. Whoever sees it sees `holes` too.
+void Writer::make_hole(Atomic<u32>* slot) {
+    trie_->holes.store(1, Order::Relaxed);
+    publish(slot, 0);
+}
+
+u32 Writer::live_count(const Node* node) const {
+    const u32 all = entry_count(node);
+    if (LIKELY(!trie_->holes.load(Order::Relaxed))) return all;
+    u32 live = 0;
+    for (u32 i = 0; i < all; ++i) live += node->entries[i].load(Order::Relaxed) != 0;
+    return live;
+}
+
+// ── With the lock ─────────────────────────────────────────────────────────────────────────────
+
+Writer::Outcome Writer::finish(s64 result) {
+    if (result == 0) {
+        shortcut_note(trie_, data_, prefixlen_);
+        if (UNLIKELY(trie_->growing != nullptr)) shortcut_advance(trie_);
+    }
+    return {result, missing_, trie_->count};
+}
+
+Writer::Outcome Writer::insert(u32 leaf, u64 flags) {
+    host::IrqState irq;
+    if (UNLIKELY(!trie_->lock.acquire_in_any_context(&irq))) return {-to_int(Errno::Busy), 0, 0};
+    Guard<LpmTrie::Lock, Adopt> guard(trie_->lock, irq);
+    return finish(insert_locked(leaf, flags));
+}
+
+Writer::Outcome Writer::erase() {
+    host::IrqState irq;
+    if (UNLIKELY(!trie_->lock.acquire_in_any_context(&irq))) return {-to_int(Errno::Busy), 0, 0};
+    Guard<LpmTrie::Lock, Adopt> guard(trie_->lock, irq);
+    return finish(erase_locked());
+}
+
+// An object of that class, with memory for it if there is none and it can be had.
+u32 take(LpmTrie* trie, u32 size_class) {
+    if (UNLIKELY(!trie->space.ready(size_class)) && !host::in_nmi()) trie->space.refill(size_class);
+    return trie->space.alloc(size_class);
+}
+
+u32 make_leaf(LpmTrie* trie, const u8* data, u32 prefixlen, const void* value) {
+    const u32 number = take(trie, kLeafClass);
+    if (!number) return 0;
+    Leaf* leaf = trie->leaf(number);
+    leaf->header.half = static_cast<u16>(prefixlen);
+    __builtin_memcpy(leaf->data(), data, trie->data_size);
+    store_new_value(trie, trie->value(leaf), value);
+    return number | kLeaf;
+}
+
+// Enough for a chain of nodes down a key of 2048 bits.
+constexpr u32 kMaxRefills = 96;
+
+}  // namespace
+
+s64 update(Map* map, const void* key, const void* value, u64 flags) {
+    auto* trie = static_cast<LpmTrie*>(map);
+    const u32 prefixlen = load_unaligned<u32>(key);
+    if (flags > BPF_EXIST || prefixlen > trie->max_prefixlen) return -to_int(Errno::Inval);
+    const u8* data = static_cast<const u8*>(key) + kLengthBytes;
+    const u32 leaf = make_leaf(trie, data, prefixlen, value);
+    if (UNLIKELY(!leaf)) return kNoMem;
+    for (u32 refills = 0;; ++refills) {
+        const Writer::Outcome outcome = Writer(trie, data, prefixlen).insert(leaf, flags);
+        if (LIKELY(outcome.result == 0)) {
+            if (UNLIKELY(outcome.count >= trie->grow_at.load(Order::Relaxed)) && !host::in_nmi()) {
+                shortcut_prepare(trie, outcome.count);
+            }
+            return 0;
+        }
+        const bool again = outcome.result == kNoMem && refills < kMaxRefills && !host::in_nmi() &&
+                           trie->space.refill(outcome.missing);
+        if (again) continue;
+        trie->space.free(leaf & ~kLeaf);
+        return outcome.result;
+    }
+}
+
+s64 erase(Map* map, const void* key) {
+    auto* trie = static_cast<LpmTrie*>(map);
+    const u32 prefixlen = load_unaligned<u32>(key);
+    if (prefixlen > trie->max_prefixlen) return -to_int(Errno::Inval);
+    const u8* data = static_cast<const u8*>(key) + kLengthBytes;
+    return Writer(trie, data, prefixlen).erase().result;
+}
+
+}  // namespace barebpf::lpm

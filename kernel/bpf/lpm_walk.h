@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Inside of lpm_trie: keys, and the way of a key through the nodes.
+#pragma once
+
+#include "kernel/bpf/lpm_trie.h"
+#include "kernel/lib/hash.h"
+
+namespace barebpf::lpm {
+
+using barebpf::detail::load_unaligned;
+
+ALWAYS_INLINE u32 load_be32(const u8* at) {
+    return __builtin_bswap32(load_unaligned<u32>(at));
+}
+ALWAYS_INLINE u32 nibble_at(const u8* data, u32 depth) {
+    return data[depth / 2] >> (depth % 2 ? 0 : 4) & 15;
+}
+
+// The number of leading bits that two keys have in common, at most `limit`.
+inline u32 common_bits(const u8* a, const u8* b, u32 limit) {
+    u32 bits = 0;
+    for (; bits + 32 <= limit; bits += 32, a += 4, b += 4) {
+        const u32 differ = load_be32(a) ^ load_be32(b);
+        if (differ) return bits + 31 - highest_bit(differ);
+    }
+    for (; bits < limit; bits += 8, ++a, ++b) {
+        const u32 differ = *a ^ *b;
+        if (!differ) continue;
+        bits += 7 - highest_bit(differ);
+        break;
+    }
+    return bits < limit ? bits : limit;
+}
+
+// The data of a key to look for. Four bytes are held in a register: pieces that were stored one by one
+// just before are slow to load in one.
+struct Key4 {
+    u32 bits;
+    explicit Key4(const u8* data) : bits(load_be32(data)) {}
+    // The four bytes that end in `byte`; those before the first are 0.
+    ALWAYS_INLINE u32 window(u32 byte) const { return bits >> (24 - 8 * byte); }
+    ALWAYS_INLINE bool has(const Leaf* leaf) const {
+        return (load_be32(leaf->data()) ^ bits) >> (32 - leaf->prefixlen()) == 0;  // length >= 1
+    }
+};
+struct KeyAny {
+    const u8* data;
+    explicit KeyAny(const u8* bytes) : data(bytes) {}
+    // Those before the first are what stands before a key's data: its length.
+    ALWAYS_INLINE u32 window(u32 byte) const { return load_be32(data + byte - (kLengthBytes - 1)); }
+    ALWAYS_INLINE bool has(const Leaf* leaf) const {
+        const u8* theirs = leaf->data();
+        const u8* ours = data;
+        u32 left = leaf->prefixlen();
+        for (; left >= 64; left -= 64, theirs += 8, ours += 8) {
+            if (load_unaligned<u64>(theirs) != load_unaligned<u64>(ours)) return false;
+        }
+        for (; left >= 8; left -= 8, ++theirs, ++ours) {
+            if (*theirs != *ours) return false;
+        }
+        return left == 0 || (*theirs ^ *ours) >> (8 - left) == 0;
+    }
+};
+
+// The number of set bits of fifteen: each lands in a nibble of its own, and the nibbles are added up.
+ALWAYS_INLINE u32 count_bits15(u32 bits) {
+    constexpr u64 kSpread = 0x0002000400080010;
+    constexpr u64 kEachNibble = 0x1111111111111111;
+    return static_cast<u32>(((bits * kSpread) & kEachNibble) * kEachNibble >> 60);
+}
+// Positions among a node's entries.
+ALWAYS_INLINE u32 child_rank(u32 children, u32 nibble) {
+    return count_bits15(children & ((1u << nibble) - 1));
+}
+inline u32 leaf_rank(const Node* node, u32 at) {
+    return count_bits(u64{node->children()} << 32 | (node->inside & ((1u << at) - 1)));
+}
+inline u32 entry_count(const Node* node) {
+    return count_bits(u64{node->children()} << 32 | node->inside);
+}
+// Where a prefix that ends inside a node stands in its heap.
+inline u32 heap_index(const u8* data, u32 depth, u32 prefixlen) {
+    const u32 bits = prefixlen - 4 * depth;
+    return 1u << bits | nibble_at(data, depth) >> (4 - bits);
+}
+
+// The longest prefix below `entry` that covers the key, or null.
+template <class Key>
+ALWAYS_INLINE Leaf* descend(const LpmTrie* trie, const Key& key, u32 entry) {
+    const Node* best = nullptr;
+    u32 best_covering = 0;
+    while (LIKELY(entry != 0)) {
+        if (is_leaf(entry)) {
+            Leaf* leaf = trie->leaf(entry);
+            if (LIKELY(key.has(leaf))) return leaf;
+            break;
+        }
+        const Node* node = trie->node(entry);
+        const u32 window = key.window(node->byte());
+        if ((window ^ node->path) & node->mask) break;
+        const u32 nibble = window >> node->shift() & 15;
+        const u32 covering = node->inside & kCovering.of[nibble];
+        best = covering ? node : best;
+        best_covering = covering ? covering : best_covering;
+        const u32 children = node->children();
+        if (!(children >> nibble & 1)) break;
+        entry = node->entries[child_rank(children, nibble)].load(Order::Acquire);
+    }
+    if (!best) return nullptr;
+    const u32 rank = leaf_rank(best, highest_bit(best_covering));
+    entry = best->entries[rank].load(Order::Acquire);
+    return LIKELY(entry != 0) ? trie->leaf(entry) : nullptr;
+}
+
+// The longest prefix that covers the key and is no longer than prefixlen, from the top, past empty
+// entries.
+inline Leaf* descend_limited(const LpmTrie* trie, const KeyAny& key, u32 prefixlen) {
+    u32 best = trie->everywhere.load(Order::Acquire);
+    u32 entry = trie->top.load(Order::Acquire);
+    while (entry && !is_leaf(entry)) {
+        const Node* node = trie->node(entry);
+        const u32 window = key.window(node->byte());
+        const u32 above = 4 * node->depth();
+        if (prefixlen <= above || ((window ^ node->path) & node->mask)) break;
+        const u32 nibble = window >> node->shift() & 15;
+        u32 covering = node->inside & kCovering.of[nibble];
+        if (prefixlen < above + 4) covering &= (1u << (2u << (prefixlen - above))) - 1;
+        for (; covering; covering &= ~(1u << highest_bit(covering))) {
+            const u32 rank = leaf_rank(node, highest_bit(covering));
+            const u32 found = node->entries[rank].load(Order::Acquire);
+            if (!found) continue;
+            best = found;
+            break;
+        }
+        entry = 0;
+        if (prefixlen > above + 4 && (node->children() >> nibble & 1)) {
+            entry = node->entries[child_rank(node->children(), nibble)].load(Order::Acquire);
+        }
+    }
+    if (entry && is_leaf(entry)) {
+        const Leaf* leaf = trie->leaf(entry);
+        if (leaf->prefixlen() <= prefixlen && key.has(leaf)) best = entry;
+    }
+    return best ? trie->leaf(best) : nullptr;
+}
+
+}  // namespace barebpf::lpm

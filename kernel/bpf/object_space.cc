@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "kernel/bpf/object_space.h"
+
+#include "kernel/bpf/free_in_steps.h"
+#include "kernel/lib/list.h"
+
+namespace barebpf {
+
+using host::AllocContext;
+using host::Guard;
+using host::IrqSave;
+using host::Order;
+
+bool ObjectSpace::create(const u32* sizes, u32 classes, host::MemoryOwner& owner) {
+    owner_ = &owner;
+    Table* table = larger_table(kFirstTable);
+    if (!table) return false;
+    table_.store(table, Order::Relaxed);
+    classes_ = classes;
+    bool made = cpus_.create(owner);
+    for (u32 i = 0; i < classes; ++i) {
+        sizes_[i] = sizes[i];
+        made = made && free_[i].create(owner);
+    }
+    for (u32 cpu = 0; made && cpu < host::possible_cpus(); ++cpu) {
+        cpus_.cpu(cpu)->cpu = cpu;
+        cpus_.cpu(cpu)->space = this;
+    }
+    {
+        Guard<Lock, IrqSave> guard(lock_);
+        chunks_ = 1;  // number 0 names nothing
+    }
+    if (made) return true;
+    return try_destroy() && false;  // nothing was in use: it cannot say "later"
+}
+
+bool ObjectSpace::busy() const {
+    // Acquire: pairs with the releases in the callbacks, which are through with this object then.
+    if (old_tables_.load(Order::Acquire)) return true;
+    for (u32 cpu = 0; cpus_ && cpu < host::possible_cpus(); ++cpu) {
+        const CpuState* state = cpus_.cpu(cpu);
+        if (state->freed.load(Order::Acquire) & kInFlight) return true;
+        if (state->wanted.load(Order::Acquire) & kInFlight32) return true;
+    }
+    return false;
+}
+
+bool ObjectSpace::try_destroy() {
+    Table* table = table_.load(Order::Relaxed);
+    if (!table) return true;
+    if (busy()) return false;
+    FreeSteps steps;
+    for (u32 i = 0; i < table->capacity; ++i) {
+        const Chunk& chunk = table->chunks[i];
+        free_in_steps(chunk.base.load(Order::Relaxed), chunk.bytes, *owner_);
+        if (chunk.bytes * 2 > kFreeStep) {
+            host::Cpu::yield_point();
+        } else {
+            steps.one_more();
+        }
+    }
+    for (PercpuFreelist& list : free_) list.destroy();
+    cpus_.destroy();
+    host::free(table, Table::bytes(table->capacity), *owner_);
+    table_.store(nullptr, Order::Relaxed);
+    return true;
+}
+
+// ── Allocation ────────────────────────────────────────────────────────────────────────────────
+
+u32 ObjectSpace::alloc(u32 size_class) {
+    const u32 number = free_[size_class].pop(Link{this});
+    if (UNLIKELY(host::in_nmi() && !ready(size_class))) want(size_class);
+    return number;
+}
+
+void ObjectSpace::free(u32 number) {
+    const auto* header = reinterpret_cast<const ObjectHeader*>(at(number));
+    free_[header->size_class].push(number, Link{this});
+}
+
+// From an NMI: a callback will refill this CPU's list.
+void ObjectSpace::want(u32 size_class) {
+    CpuState* state = cpus_.this_cpu();
+    const u32 before = state->wanted.fetch_or(kInFlight32 | 1u << size_class, Order::AcqRel);
+    if (!(before & kInFlight32)) host::call_rcu(&state->refill_rcu, refill_wanted);
+}
+
+void ObjectSpace::refill_wanted(host::RcuHead* head) {
+    auto* state = detail::container<CpuState, host::RcuHead, &CpuState::refill_rcu>(head);
+    ObjectSpace* space = state->space;
+    const u32 wanted = state->wanted.load(Order::Relaxed);
+    for (u32 i = 0; i < space->classes_; ++i) {
+        if (wanted >> i & 1) space->refill_cpu(i, state->cpu);
+    }
+    // What came in between is asked for again by the next one that finds nothing. Release: pairs with
+    // busy().
+    state->wanted.store(0, Order::Release);
+}
+
+bool ObjectSpace::refill(u32 size_class) {
+    return refill_cpu(size_class, host::cpu_id());
+}
+
+bool ObjectSpace::refill_cpu(u32 size_class, u32 cpu) {
+    for (;;) {
+        const Run run = carve(size_class);
+        if (run.count) {
+            const u32 units = sizes_[size_class] / kUnit;
+            u32 number = run.first;
+            for (u32 i = 0; i < run.count; ++i, number += units) {
+                auto* header = reinterpret_cast<ObjectHeader*>(at(number));
+                header->size_class = static_cast<u8>(size_class);
+                header->link.store(number + units, Order::Relaxed);
+            }
+            free_[size_class].push_chain_to(cpu, run.first, number - units, Link{this});
+            return true;
+        }
+        if (!add_chunk(size_class)) return false;
+    }
+}
+
+ObjectSpace::Run ObjectSpace::carve(u32 size_class) {
+    Guard<Lock, IrqSave> guard(lock_);
+    Fresh& fresh = fresh_[size_class];
+    const Run run{fresh.next, fresh.left < kRun ? fresh.left : kRun};
+    fresh.next += run.count * (sizes_[size_class] / kUnit);
+    fresh.left -= run.count;
+    return run;
+}
+
+// The wanted size, or less where the host has no such piece; at least one object.
+u8* ObjectSpace::alloc_chunk(size_t stride, size_t* bytes) {
+    for (size_t want = *bytes;; want /= 2) {
+        const size_t objects = want / stride ? want / stride : 1;
+        *bytes = objects * stride;
+        auto* chunk = static_cast<u8*>(host::alloc(*bytes, AllocContext::Atomic, *owner_));
+        if (chunk || objects == 1 || want <= kMinChunk) return chunk;
+    }
+}
+
+ObjectSpace::Table* ObjectSpace::larger_table(u32 capacity) {
+    auto* table =
+        static_cast<Table*>(host::alloc(Table::bytes(capacity), AllocContext::Atomic, *owner_));
+    if (!table) return nullptr;
+    table->space = this;
+    table->capacity = capacity;
+    return table;
+}
+
+void ObjectSpace::table_done(host::RcuHead* head) {
+    auto* table = detail::container<Table, host::RcuHead, &Table::rcu>(head);
+    ObjectSpace* space = table->space;
+    host::free(table, Table::bytes(table->capacity), *space->owner_);
+    space->old_tables_.fetch_sub(1, Order::Release);  // pairs with busy()
+}
+
+void ObjectSpace::install_chunk(u32 size_class, u8* base, size_t bytes) {
+    const u32 number = chunks_++;
+    Chunk& chunk = table_.load(Order::Relaxed)->chunks[number];
+    chunk.bytes = bytes;
+    // Readers get here by a number that was published after it.
+    chunk.base.store(base, Order::Relaxed);
+    Fresh& fresh = fresh_[size_class];
+    fresh.next = number << kOffsetBits;
+    fresh.left = static_cast<u32>(bytes / sizes_[size_class]);
+    fresh.bytes += bytes;
+}
+
+// A new chunk for the class to carve from. False: no memory.
+bool ObjectSpace::add_chunk(u32 size_class) {
+    size_t bytes;
+    u32 capacity, used;
+    {
+        Guard<Lock, IrqSave> guard(lock_);
+        bytes = fresh_[size_class].bytes;
+        bytes = bytes < kHugeFrom ? bytes / 8 : kMaxChunk;
+        used = chunks_;
+        capacity = table_.load(Order::Relaxed)->capacity;
+    }
+    if (used == kMaxChunks) return false;
+    bytes = bytes < kMinChunk ? kMinChunk : bytes > kMaxChunk ? kMaxChunk : bytes;
+    u8* chunk = alloc_chunk(sizes_[size_class], &bytes);
+    if (!chunk) return false;
+    Table* larger = nullptr;
+    if (used == capacity && !(larger = larger_table(capacity * 2))) {
+        host::free(chunk, bytes, *owner_);
+        return false;
+    }
+    {
+        Guard<Lock, IrqSave> guard(lock_);
+        Table* table = table_.load(Order::Relaxed);
+        if (larger && table->capacity == capacity) {
+            for (u32 i = 0; i < capacity; ++i) {
+                const Chunk& from = table->chunks[i];
+                larger->chunks[i].base.store(from.base.load(Order::Relaxed), Order::Relaxed);
+                larger->chunks[i].bytes = from.bytes;
+            }
+            table_.store(larger, Order::Release);  // pairs with at()
+            larger = table;                        // the one to free
+            table = table_.load(Order::Relaxed);
+        }
+        // Another CPU may have been here meanwhile: then its chunk serves.
+        if (fresh_[size_class].left == 0 && chunks_ < table->capacity && chunks_ < kMaxChunks) {
+            install_chunk(size_class, chunk, bytes);
+            chunk = nullptr;
+        }
+    }
+    if (larger) {
+        old_tables_.fetch_add(1, Order::Relaxed);
+        host::call_rcu(&larger->rcu, table_done);
+    }
+    host::free(chunk, bytes, *owner_);
+    return true;
+}
+
+// ── Deferred frees: one batch in flight per CPU ───────────────────────────────────────────────
+
+void ObjectSpace::free_rcu(u32 number) {
+    CpuState* state = cpus_.this_cpu();
+    u64 freed = state->freed.load(Order::Relaxed);
+    u64 wanted;
+    do {
+        Link{this}(number).store(static_cast<u32>(freed), Order::Relaxed);
+        wanted = freed & kInFlight ? kInFlight | number : kInFlight;
+        // Release: the links; pairs with the acquire in batch_done. Waiting objects leave only all at
+        // once: no ABA.
+    } while (!state->freed.compare_exchange(freed, wanted, Order::AcqRel, Order::Relaxed));
+    if (freed & kInFlight) return;
+    state->batch = number;
+    host::call_rcu(&state->rcu, batch_done);
+}
+
+void ObjectSpace::push_all(u32 cpu, u32 first) {
+    while (first) {
+        const u32 number = first;
+        const auto* header = reinterpret_cast<const ObjectHeader*>(at(number));
+        first = header->link.load(Order::Relaxed);
+        free_[header->size_class].push_chain_to(cpu, number, number, Link{this});
+    }
+}
+
+void ObjectSpace::batch_done(host::RcuHead* head) {
+    auto* state = detail::container<CpuState, host::RcuHead, &CpuState::rcu>(head);
+    ObjectSpace* space = state->space;
+    space->push_all(state->cpu, state->batch);
+
+    u64 freed = state->freed.load(Order::Relaxed);
+    u64 wanted;
+    do {
+        wanted = static_cast<u32>(freed) == kNone ? 0 : kInFlight;
+    } while (!state->freed.compare_exchange(freed, wanted, Order::AcqRel, Order::Relaxed));
+    if (wanted == 0) return;  // from here on the whole may be destroyed by others
+    state->batch = static_cast<u32>(freed);
+    host::call_rcu(&state->rcu, batch_done);
+}
+
+}  // namespace barebpf

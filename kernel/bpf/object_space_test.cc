@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "kernel/bpf/object_space.h"
+
+#include <set>
+#include <vector>
+
+#include "testkit/machine.h"
+#include "testkit/test.h"
+
+namespace barebpf {
+namespace {
+
+class ObjectSpaceTest : public ::testing::Test {
+protected:
+    static constexpr u32 kSizes[] = {16, 32, 208, 5000, 3u << 20};
+
+    void SetUp() override { ASSERT_TRUE(space_.create(kSizes, 5, owner_)); }
+    void TearDown() override {
+        while (!space_.try_destroy()) host::rcu_barrier();
+        EXPECT_EQ(owner_.bytes(), u64{0});
+    }
+    u32 alloc(u32 size_class) {
+        const u32 number = space_.alloc(size_class);
+        if (number) return number;
+        return space_.refill(size_class) ? space_.alloc(size_class) : 0;
+    }
+    u64& word(u32 number) { return *reinterpret_cast<u64*>(space_.at(number) + 8); }
+    u64& last_word(u32 number, u32 size_class) {
+        return *reinterpret_cast<u64*>(space_.at(number) + kSizes[size_class] - 8);
+    }
+
+    host::Cpu::Entry inside_;
+    host::MemoryOwner owner_;
+    ObjectSpace space_;
+};
+
+TEST_F(ObjectSpaceTest, ObjectsOfAllSizesAreDistinctAndApart) {
+    const u32 counts[] = {20000, 20000, 3000, 100, 3};
+    std::set<u32> numbers;
+    for (u32 c = 0; c < 5; ++c) {
+        for (u32 i = 0; i < test::rounds(counts[c]); ++i) {
+            const u32 number = alloc(c);
+            ASSERT_NE(number, 0u);
+            ASSERT_EQ(number & ObjectSpace::kUserBit, 0u);
+            ASSERT_TRUE(numbers.insert(number).second);
+            word(number) = number;
+            last_word(number, c) = number;
+        }
+    }
+    for (const u32 number : numbers) ASSERT_EQ(word(number), number);
+}
+
+TEST_F(ObjectSpaceTest, FreedObjectsWaitForReaders) {
+    const u32 number = alloc(1);
+    std::set<u32> others;
+    {
+        host::RcuReadGuard reader;
+        space_.free_rcu(number);
+        for (u32 i = 0; i < 500; ++i) others.insert(alloc(1));
+    }
+    EXPECT_EQ(others.count(number), 0u);
+    for (const u32 other : others) space_.free_rcu(other);
+    host::rcu_barrier();
+    host::rcu_barrier();
+    std::set<u32> later;
+    for (u32 i = 0; i < 600; ++i) later.insert(alloc(1));
+    EXPECT_EQ(later.count(number), 1u);
+    for (const u32 other : others) EXPECT_EQ(later.count(other), 1u);
+}
+
+TEST_F(ObjectSpaceTest, ObjectsOfSeveralClassesInOneBatchGoHome) {
+    std::vector<u32> numbers;
+    for (u32 i = 0; i < 300; ++i) numbers.push_back(alloc(i % 3));
+    for (const u32 number : numbers) space_.free_rcu(number);
+    host::rcu_barrier();
+    host::rcu_barrier();
+    const u64 before = owner_.bytes();
+    std::set<u32> again;
+    for (u32 i = 0; i < 300; ++i) again.insert(alloc(i % 3));
+    for (const u32 number : numbers) EXPECT_EQ(again.count(number), 1u);
+    EXPECT_EQ(owner_.bytes(), before);
+}
+
+// An NMI that finds nothing is served after the next grace period.
+TEST_F(ObjectSpaceTest, WhatAnNmiMissedIsFetched) {
+    struct Attempt {
+        ObjectSpace* space;
+        u32 number = 0;
+        static void run(void* argument) {
+            auto* self = static_cast<Attempt*>(argument);
+            self->number = self->space->alloc(0);
+        }
+    };
+    Attempt first{&space_}, second{&space_};
+    machine::send_nmi(host::cpu_id(), Attempt::run, &first);
+    EXPECT_EQ(first.number, 0u);
+    host::rcu_barrier();
+    host::Cpu::yield_point();
+    machine::send_nmi(host::cpu_id(), Attempt::run, &second);
+    EXPECT_NE(second.number, 0u);
+}
+
+TEST_F(ObjectSpaceTest, WithoutMemoryNothingIsGained) {
+    const u64 before = owner_.bytes();
+    machine::fail_allocation_after(0);
+    EXPECT_FALSE(space_.refill(3));
+    EXPECT_TRUE(machine::stop_failing_allocations());
+    EXPECT_EQ(owner_.bytes(), before);
+    EXPECT_TRUE(space_.refill(3));
+}
+
+}  // namespace
+}  // namespace barebpf
