@@ -187,6 +187,26 @@ static void lpm_row(const char* row, unsigned long long entries) {
     }
 }
 
+/* Rows of programs/keyless_rows.bpf.c. */
+static void keyless_row(const char* row) {
+    static struct bpf_object* object;
+    if (!object) {
+        char path[4096];
+        const char* slash = strrchr(map_path, '/');
+        snprintf(path, sizeof path, "%.*skeyless_rows.bpf.o", slash ? (int)(slash + 1 - map_path) : 0, map_path);
+        object = bpf_object__open_file(path, NULL);
+        int error = !object || bpf_object__load(object);
+        int bloom = error ? -1 : bpf_map__fd(bpf_object__find_map_by_name(object, "bloom"));
+        for (unsigned long long n = 0; !error && n < 16384; ++n) error = bpf_map_update_elem(bloom, NULL, &n, BPF_ANY);
+        if (error) {
+            printf("error %s: cannot load or fill: %s\n", row, strerror(errno));
+            object = NULL;
+            return;
+        }
+    }
+    program_row(row, object);
+}
+
 int main(int argc, char** argv) {
     if (argc != 3) return fprintf(stderr, "usage: compare_client ALU_ROWS.o MAP_ROWS.o\n"), 2;
     alu_path = argv[1], map_path = argv[2];
@@ -200,6 +220,10 @@ int main(int argc, char** argv) {
         if (is_hash_row(row)) {
             const char* slash = strrchr(map_path, '/');
             hash_row(row, entries, map_path, slash ? (int)(slash + 1 - map_path) : 0);
+            continue;
+        }
+        if (!strncmp(row, "keyless_", 8)) {
+            keyless_row(row);
             continue;
         }
         if (!strncmp(row, "lpm", 3)) {

@@ -200,6 +200,12 @@ const MapOps* map_ops(u32 map_type) {
             return &kCgroupArrayMapOps;
         case BPF_MAP_TYPE_LPM_TRIE:
             return &kLpmTrieMapOps;
+        case BPF_MAP_TYPE_QUEUE:
+            return &kQueueMapOps;
+        case BPF_MAP_TYPE_STACK:
+            return &kStackMapOps;
+        case BPF_MAP_TYPE_BLOOM_FILTER:
+            return &kBloomFilterMapOps;
         default:
             return nullptr;
     }

@@ -51,6 +51,7 @@ Result<void> check_types_for(const Map* map, const btf_type* key, const btf_type
         return check_array_types(map, key, value);
     }
     if (has_no_types(map->type)) return Errno::NotSupp;
+    if (map->type == BPF_MAP_TYPE_BLOOM_FILTER) return key ? Errno::Inval : Result<void>{};
     if (!key) return Errno::Inval;
     const bool must_be_struct = map->type == BPF_MAP_TYPE_LPM_TRIE;
     return must_be_struct && btf_kind(key) != BTF_KIND_STRUCT ? Errno::Inval : Result<void>{};

@@ -19,6 +19,9 @@ extern const MapOps kHashOfMapsMapOps;
 extern const MapOps kLruHashMapOps;
 extern const MapOps kLruPerCpuHashMapOps;
 extern const MapOps kLpmTrieMapOps;
+extern const MapOps kQueueMapOps;
+extern const MapOps kStackMapOps;
+extern const MapOps kBloomFilterMapOps;
 
 // The largest block that Linux's kmalloc() gives: the limit behind several E2BIG.
 inline constexpr u64 kKmallocMaxSize = u64{1} << 22;

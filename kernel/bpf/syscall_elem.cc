@@ -74,6 +74,10 @@ Result<s64> map_lookup_elem(const bpf_attr& attr, UserAddress) {
     Transfer key, value;
     TRY(copy_key(map.get(), attr.key, &key));
     const u32 size = value_size_for_user(map.get());
+    if (map->type == BPF_MAP_TYPE_BLOOM_FILTER) {  // the value is the question
+        TRY(value.copy_in(UserAddress{attr.value}, size));
+        return to_result(copy_value(map.get(), key.data(), value.data(), attr.flags));
+    }
     TRY(value.allocate(size));
     TRY(to_result(copy_value(map.get(), key.data(), value.data(), attr.flags)));
     TRY(host::copy_to_user(UserAddress{attr.value}, value.data(), size));

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "kernel/bpf/queue_stack.h"
+
+#include <cstring>
+#include <deque>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernel/bpf/map_types.h"
+#include "testkit/inject.h"
+#include "testkit/machine.h"
+#include "testkit/test.h"
+
+namespace barebpf {
+namespace {
+
+using host::Atomic;
+using host::Order;
+
+constexpr s64 kNoEnt = -to_int(Errno::NoEnt);
+constexpr s64 kTooBig = -to_int(Errno::TooBig);
+constexpr s64 kInval = -to_int(Errno::Inval);
+constexpr s64 kBusy = -to_int(Errno::Busy);
+
+bpf_attr attr_of(u32 type, u32 entries, u32 value_size) {
+    bpf_attr attr{};
+    attr.map_type = type;
+    attr.value_size = value_size;
+    attr.max_entries = entries;
+    return attr;
+}
+
+Map* make_map(const bpf_attr& attr) {
+    const MapOps* ops = map_ops(attr.map_type);
+    if (!ops->check_attr(attr)) return nullptr;
+    Result<Map*> made = ops->create(attr);
+    if (!made) return nullptr;
+    Map* map = made.release();
+    map_init_from_attr(map, ops, attr);
+    return map;
+}
+
+class QueueTest : public ::testing::TestWithParam<u32> {
+protected:
+    void make(u32 entries, u32 value_size = 8) {
+        map_ = make_map(attr_of(GetParam(), entries, value_size));
+        ASSERT_NE(map_, nullptr);
+    }
+    void TearDown() override {
+        if (map_) map_put(map_);
+        test::settle();
+    }
+    s64 push(u64 value, u64 flags = 0) { return map_->ops->push(map_, &value, flags); }
+    s64 pop(u64* value) { return map_->ops->pop(map_, value); }
+    bool is_queue() const { return GetParam() == BPF_MAP_TYPE_QUEUE; }
+
+    host::Cpu::Entry inside_;
+    Map* map_ = nullptr;
+};
+INSTANTIATE_TEST_SUITE_P(Types, QueueTest,
+                         ::testing::Values(u32{BPF_MAP_TYPE_QUEUE}, u32{BPF_MAP_TYPE_STACK}));
+
+TEST_P(QueueTest, AttributesAreCheckedAsLinuxDoes) {
+    const MapOps* ops = map_ops(GetParam());
+    const auto ok = [&](auto change) {
+        bpf_attr attr = attr_of(GetParam(), 1, 8);
+        change(attr);
+        return ops->check_attr(attr);
+    };
+    EXPECT_TRUE(ok([](bpf_attr&) {}).ok());
+    EXPECT_TRUE(ok([](bpf_attr& a) { a.value_size = 1u << 22; }).ok());
+    EXPECT_EQ(ok([](bpf_attr& a) { a.value_size = (1u << 22) + 1; }).error(), Errno::TooBig);
+    EXPECT_EQ(ok([](bpf_attr& a) { a.value_size = 0; }).error(), Errno::Inval);
+    EXPECT_EQ(ok([](bpf_attr& a) { a.key_size = 4; }).error(), Errno::Inval);
+    EXPECT_EQ(ok([](bpf_attr& a) { a.max_entries = 0; }).error(), Errno::Inval);
+    EXPECT_EQ(ok([](bpf_attr& a) { a.map_flags = BPF_F_NO_PREALLOC; }).error(), Errno::Inval);
+}
+
+TEST_P(QueueTest, RandomOperationsGiveWhatADequeGives) {
+    std::mt19937 random(static_cast<u32>(test::setting("seed", 3)));
+    for (const u32 entries : {1u, 2u, 3u, 7u, 64u}) {
+        for (const u32 size : {1u, 4u, 8u, 13u, 300u}) {
+            make(entries, size);
+            std::deque<std::string> model;
+            for (u32 step = 0; step < test::rounds(2000); ++step) {
+                std::string value(size, '\0'), expected(size, '\0');
+                for (char& byte : value) byte = static_cast<char>(random());
+                const u32 action = random() % 8;
+                if (action < (step / 100 % 2 ? 5u : 3u)) {
+                    const u64 flags = random() % 2 ? 0 : random() % 4;
+                    s64 result = 0;
+                    if (flags != BPF_ANY && flags != BPF_EXIST) {
+                        result = kInval;
+                    } else if (model.size() == entries && flags == BPF_ANY) {
+                        result = kTooBig;
+                    } else {
+                        if (model.size() == entries) model.pop_front();
+                        model.push_back(value);
+                    }
+                    ASSERT_EQ(map_->ops->push(map_, value.data(), flags), result);
+                    continue;
+                }
+                const bool empty = model.empty();
+                if (!empty) expected = is_queue() ? model.front() : model.back();
+                const auto operation = action % 2 ? map_->ops->pop : map_->ops->peek;
+                ASSERT_EQ(operation(map_, value.data()), empty ? kNoEnt : 0);
+                ASSERT_TRUE(value == expected);
+                if (empty || action % 2 == 0) continue;
+                if (is_queue()) {
+                    model.pop_front();
+                } else {
+                    model.pop_back();
+                }
+            }
+            map_put(map_);
+            map_ = nullptr;
+        }
+    }
+}
+
+TEST_P(QueueTest, MemoryIsThatOfTheValues) {
+    make(1000, 12);
+    EXPECT_LE(map_->memory.bytes(), u64{1000} * 12 + sizeof(QueueMap));
+    const machine::LiveMemory before = machine::live_memory();
+    const u32 allocations = inject::fail_each_allocation(
+        [&] {
+            Map* map = make_map(attr_of(GetParam(), 100, 8));
+            if (map) map_put(map);
+            test::settle();
+        },
+        [&](u32) { EXPECT_EQ(machine::live_memory().blocks, before.blocks); });
+    EXPECT_GE(allocations, 2u);
+}
+
+// Every value that was pushed is popped once, and from one pusher in its order (a queue).
+TEST_P(QueueTest, NothingIsLostOrDoubledOnManyCpus) {
+    const u32 turns = test::rounds(30000);
+    const u32 cpus = test::cpus_up_to(4);
+    make(50);
+    std::vector<Atomic<u8>> seen(size_t{turns} * cpus);
+    Atomic<u32> doubled{}, disordered{}, popped{}, pushed{};
+    test::run_on_cpus(cpus, [&](u32 cpu) {
+        std::vector<u64> last(cpus, 0);
+        for (u32 turn = 0; turn < turns; ++turn) {
+            const u64 token = u64{cpu} * turns + turn;
+            if (push(token) == 0) pushed.fetch_add(1, Order::Relaxed);
+            u64 value;
+            if (turn % 3 && pop(&value) == 0) {
+                popped.fetch_add(1, Order::Relaxed);
+                if (seen[value].exchange(1, Order::Relaxed)) doubled.fetch_add(1, Order::Relaxed);
+                u64& before = last[value / turns];
+                if (is_queue() && value + 1 <= before) disordered.fetch_add(1, Order::Relaxed);
+                before = value + 1;
+            }
+            host::Cpu::yield_point();
+        }
+    });
+    u64 value;
+    u32 rest = 0;
+    for (; pop(&value) == 0; ++rest) EXPECT_EQ(seen[value].exchange(1, Order::Relaxed), 0u);
+    EXPECT_EQ(doubled.load(Order::Relaxed), 0u);
+    EXPECT_EQ(disordered.load(Order::Relaxed), 0u);
+    EXPECT_EQ(popped.load(Order::Relaxed) + rest, pushed.load(Order::Relaxed));
+}
+
+// What interrupts pushes a value of its own and pops one; refused or done, nothing is lost.
+struct Intruder {
+    Map* map;
+    Atomic<u32> turns{}, done{}, bad{};
+    Atomic<u64> balance{};  // pushes less pops
+
+    static void run(void* argument) { static_cast<Intruder*>(argument)->once(); }
+    void once() {
+        const u64 value = 0xabcdef0000000000u | turns.fetch_add(1, Order::Relaxed);
+        u64 got = 1;
+        s64 result = map->ops->push(map, &value, 0);
+        if (result == 0) {
+            balance.fetch_add(1, Order::Relaxed);
+            done.fetch_add(1, Order::Relaxed);
+        } else if (result != kBusy && result != kTooBig) {
+            bad.fetch_add(1, Order::Relaxed);
+        }
+        result = map->ops->pop(map, &got);
+        if (result == 0) {
+            balance.fetch_sub(1, Order::Relaxed);
+        } else if ((result != kBusy && result != kNoEnt) || got != 0) {
+            bad.fetch_add(1, Order::Relaxed);
+        }
+    }
+};
+
+inject::Trace trace;
+
+NOINLINE void push_and_pop(void* argument) {
+    auto* map = static_cast<Map*>(argument);
+    u64 value = 5;
+    map->ops->push(map, &value, BPF_EXIST);
+    map->ops->peek(map, &value);
+    map->ops->pop(map, &value);
+}
+
+TEST_P(QueueTest, AnNmiBeforeEachInstruction) {
+    make(8);
+    Intruder intruder{map_};
+    if (!trace.record(inject::Trace::Where::Everywhere, push_and_pop, map_)) {
+        GTEST_SKIP() << "no single steps here";
+    }
+    for (u64 i = 0; i < 4; ++i) ASSERT_EQ(push(i), 0);
+    auto* queue = static_cast<QueueMap*>(map_);
+    inject::at_each_instruction(
+        trace, host::cpu_id(),
+        [&] {
+            push_and_pop(map_);
+            host::Guard<QueueMap::Lock, host::IrqSave> guard(queue->lock);
+            EXPECT_EQ(queue->count, 4 + static_cast<u32>(intruder.balance.load(Order::Relaxed)));
+        },
+        [&] { intruder.once(); });
+    EXPECT_EQ(intruder.bad.load(Order::Relaxed), 0u);
+    EXPECT_GT(intruder.done.load(Order::Relaxed), intruder.turns.load(Order::Relaxed) / 8);
+}
+
+TEST_P(QueueTest, NmisAtRandom) {
+    const u32 nmis = test::rounds(1000);
+    make(64);
+    Intruder intruder{map_};
+    Atomic<u64> balance{}, failed{};
+    test::run_on_cpus(1, [&](u32) {
+        inject::Storm storm({.kind = inject::Kind::Nmi, .cpu_count = 1, .mean_gap_ns = 30'000},
+                            Intruder::run, &intruder);
+        while (storm.served() < nmis) {
+            u64 value = 1;
+            for (u32 i = 0; i < 8; ++i) {
+                const s64 result = push(value);
+                if (result == 0) balance.fetch_add(1, Order::Relaxed);
+                if (result != 0 && result != kTooBig) failed.fetch_add(1, Order::Relaxed);
+            }
+            for (u32 i = 0; i < 8; ++i) {
+                const s64 result = pop(&value);
+                if (result == 0) balance.fetch_sub(1, Order::Relaxed);
+                if (result != 0 && result != kNoEnt) failed.fetch_add(1, Order::Relaxed);
+            }
+            host::Cpu::yield_point();
+        }
+    });
+    EXPECT_EQ(failed.load(Order::Relaxed), u64{0});
+    EXPECT_EQ(intruder.bad.load(Order::Relaxed), 0u);
+    u64 left = 0, value;
+    while (pop(&value) == 0) ++left;
+    EXPECT_EQ(left, balance.load(Order::Relaxed) + intruder.balance.load(Order::Relaxed));
+}
+
+}  // namespace
+}  // namespace barebpf
