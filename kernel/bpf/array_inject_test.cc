@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Faults on purpose into the array family: an NMI before each instruction of an update of a per-CPU value and
+// of a record of a perf event; inner maps that are replaced while programs use them; batches under interrupts.
+#include <cstring>
+#include <memory>
+#include <numeric>
+#include <vector>
+
+#include "kernel/bpf/map.h"
+#include "kernel/bpf/map_client_test.h"
+#include "kernel/bpf/perf_event_ring.h"
+#include "testkit/inject.h"
+#include "testkit/test.h"
+
+namespace barebpf {
+namespace {
+
+using Client = test::MapClient<test::OurBpf>;
+using host::Atomic;
+using host::Order;
+using inject::Trace;
+
+Trace trace;  // a quarter of a megabyte
+
+Map* map_of(int fd) {
+    const MapRef ref = map_get_by_fd(fd).release();
+    map_put(ref.map);
+    return ref.map;
+}
+
+// ── Per-CPU values ────────────────────────────────────────────────────────────────────────────
+
+struct PercpuRun {
+    Map* map;
+    u32 counter = 0;
+    u32 bad = 0;
+
+    // Both words of the value are the same whenever nobody is in the middle of writing it.
+    void write(u32 index) {
+        const u64 value[2] = {++counter, counter};
+        if (map->ops->update(map, &index, value, BPF_ANY)) ++bad;
+    }
+    void expect_whole(u32 index) {
+        const u64* value = static_cast<u64*>(map->ops->lookup(map, &index));
+        if (value[0] != value[1]) ++bad;
+    }
+};
+
+NOINLINE void write_percpu(void* argument) {
+    static_cast<PercpuRun*>(argument)->write(1);
+}
+
+TEST(ArrayInject, AnNmiBeforeEachInstructionOfAPercpuUpdate) {
+    host::Cpu::Entry inside;
+    const int fd = Client::create(BPF_MAP_TYPE_PERCPU_ARRAY, 4, 16, 4);
+    PercpuRun run{map_of(fd)};
+    const bool can = trace.record(Trace::Where::Everywhere, write_percpu, &run);
+    if (can) {
+        inject::at_each_instruction(
+            trace, host::cpu_id(),
+            [&] {
+                write_percpu(&run);
+                run.expect_whole(2);
+            },
+            [&] {
+                run.write(2);
+                run.expect_whole(2);
+            });
+        run.write(1);
+        run.expect_whole(1);
+        EXPECT_EQ(run.bad, 0u);
+    }
+    Client::close(fd);
+    if (!can) GTEST_SKIP() << "no single steps here";
+}
+
+// ── Records ───────────────────────────────────────────────────────────────────────────────────
+
+struct RecordRun {
+    PerfEvent* event;
+    u32 written = 0, bad = 0;
+
+    void write(u8 tag) {
+        u8 data[20];
+        std::memset(data, tag, sizeof data);
+        if (perf_event_output(event, {data, sizeof data, nullptr, 0})) ++bad;
+        ++written;
+    }
+};
+
+NOINLINE void write_record(void* argument) {
+    static_cast<RecordRun*>(argument)->write(1);
+}
+
+// All records between two heads; the tail follows.
+u32 count_records(PerfRing* ring, u64* tail) {
+    u32 count = 0;
+    const u64 head = host::atomic_at<u64>(control_at(ring, kControlDataHead)).load(Order::Acquire);
+    while (*tail < head) {
+        u8 bytes[32];
+        const u8* data = control_at(ring, host::kPageSize);
+        for (u64 i = 0; i < sizeof bytes; ++i) {
+            bytes[i] = data[(*tail + i) & (ring->data_size - 1)];
+        }
+        PerfRecordHeader header;
+        std::memcpy(&header, bytes, sizeof header);
+        if (header.type != kRecordSample || header.size != sizeof bytes) return ~u32{0};
+        for (u32 i = 13; i < 32; ++i) {
+            if (bytes[i] != bytes[12]) return ~u32{0};
+        }
+        ++count;
+        *tail += header.size;
+    }
+    host::atomic_at<u64>(control_at(ring, kControlDataTail)).store(*tail, Order::Release);
+    return count;
+}
+
+TEST(ArrayInject, AnNmiBeforeEachInstructionOfARecord) {
+    host::Cpu::Entry inside;
+    host::Cpu::Pin pin;
+    const int fd = perf_event_create({host::cpu_id(), kSampleRaw, 1, false, true}).release();
+    PerfEvent* event = perf_event_get_by_fd(fd).release();
+    const host::MmapRequest request = {0, 2 * host::kPageSize, true, true, false};
+    ASSERT_TRUE(event->file_ops->mmap(event, request).ok());
+    PerfRing* ring = event->ring.dereference();
+    RecordRun run{event};
+    u64 tail = 0;
+    u32 seen = 0;
+    const bool can = trace.record(Trace::Where::Everywhere, write_record, &run);
+    if (can) {
+        inject::at_each_instruction(
+            trace, host::cpu_id(),
+            [&] {
+                write_record(&run);
+                const u32 count = count_records(ring, &tail);
+                ASSERT_NE(count, ~u32{0});
+                seen += count;
+            },
+            [&] { run.write(2); });
+        EXPECT_EQ(run.bad, 0u);
+        EXPECT_EQ(seen, run.written);
+        EXPECT_EQ(ring->nest.load(Order::Relaxed), 0u);
+    }
+    event->file_ops->munmapped(event, request);
+    perf_event_put(event);
+    test::OurBpf::close(fd);
+    if (!can) GTEST_SKIP() << "no single steps here";
+}
+
+// ── Inner maps ────────────────────────────────────────────────────────────────────────────────
+
+// CPU 0 replaces inner maps and closes the old ones; the others look up and write what they find. Memory that
+// was given back would be somebody else's, and its words not those of its number.
+TEST(ArrayInject, InnerMapsAreReplacedUnderThoseWhoUseThem) {
+    constexpr u32 kRounds = 300, kSlots = 4;
+    const u32 cpus = test::cpus_up_to(4);
+    int outer;
+    {
+        host::Cpu::Entry inside;
+        const int inner = Client::create(BPF_MAP_TYPE_ARRAY, 4, 8, 4);
+        bpf_attr attr{};
+        attr.map_type = BPF_MAP_TYPE_ARRAY_OF_MAPS;
+        attr.key_size = attr.value_size = 4;
+        attr.max_entries = kSlots;
+        attr.inner_map_fd = static_cast<u32>(inner);
+        outer = Client::create(attr);
+        Client::close(inner);
+    }
+    Atomic<u32> enough{}, bad{}, found{};
+    constexpr u64 kMagic = 0x1234'5678'9abc'def0;
+    test::run_on_cpus(cpus, [&](u32 cpu) {
+        Map* maps = map_of(outer);
+        if (cpu == 0) {
+            const auto used = [&] { return cpus == 1 || found.load(Order::Relaxed) > 100; };
+            for (u32 round = 0; round < kRounds || !used(); ++round) {
+                const int inner = Client::create(BPF_MAP_TYPE_ARRAY, 4, 8, 4);
+                for (u32 key = 0; key < 4; ++key) Client::update(inner, &key, &kMagic);
+                const u32 slot = round % kSlots;
+                if (Client::update(outer, &slot, &inner)) bad.fetch_add(1, Order::Relaxed);
+                machine::close_fd(inner);
+                if (cpus == 1 || round % 7 == 0) Client::erase(outer, &slot);
+            }
+            enough.store(1, Order::Release);
+            return;
+        }
+        while (!enough.load(Order::Acquire)) {
+            {
+                host::Cpu::Pin pin;
+                host::RcuReadGuard rcu;
+                for (u32 slot = 0; slot < kSlots; ++slot) {
+                    Map* inner = static_cast<Map*>(maps->ops->lookup(maps, &slot));
+                    if (!inner) continue;
+                    found.fetch_add(1, Order::Relaxed);
+                    for (u32 key = 0; key < 4; ++key) {
+                        void* value = inner->ops->lookup(inner, &key);
+                        if (!value || host::atomic_at<u64>(value).load(Order::Relaxed) != kMagic) {
+                            bad.fetch_add(1, Order::Relaxed);
+                        }
+                    }
+                }
+            }
+            host::Cpu::yield_point();
+        }
+    });
+    EXPECT_EQ(bad.load(Order::Relaxed), 0u);
+    host::Cpu::Entry inside;
+    Client::close(outer);
+    host::rcu_barrier();
+}
+
+// ── Batches ───────────────────────────────────────────────────────────────────────────────────
+
+struct Toucher {
+    Map* map;
+    Atomic<u32> runs{};
+
+    static void run(void* argument) {
+        auto* self = static_cast<Toucher*>(argument);
+        const u32 index = self->runs.fetch_add(1, Order::Relaxed) % 1000;
+        const u64 value = index;
+        self->map->ops->update(self->map, &index, &value, BPF_ANY);
+    }
+};
+
+TEST(ArrayInject, BatchesUnderInterruptsAndNmis) {
+    for (const inject::Kind kind : {inject::Kind::Irq, inject::Kind::Nmi}) {
+        test::run_on_cpus(1, [&](u32) {
+            const int fd = Client::create(BPF_MAP_TYPE_ARRAY, 4, 8, 1000);
+            std::vector<u32> keys(1000);
+            std::iota(keys.begin(), keys.end(), 0);
+            std::vector<u64> values(1000);
+            std::iota(values.begin(), values.end(), 0);
+            Toucher toucher{map_of(fd)};
+            inject::Storm storm({.kind = kind, .cpu_count = 1, .mean_gap_ns = 30'000}, Toucher::run,
+                                &toucher);
+            while (storm.served() < 100) {
+                u32 cursor = 0;
+                bpf_attr attr{};
+                attr.batch.map_fd = static_cast<u32>(fd);
+                attr.batch.count = 1000;
+                attr.batch.keys = test::address_of(keys.data());
+                attr.batch.values = test::address_of(values.data());
+                attr.batch.out_batch = test::address_of(&cursor);
+                ASSERT_EQ(test::OurBpf::call(BPF_MAP_UPDATE_BATCH, &attr, sizeof attr), 0);
+                ASSERT_EQ(test::OurBpf::call(BPF_MAP_LOOKUP_BATCH, &attr, sizeof attr), 0);
+                ASSERT_EQ(attr.batch.count, 1000u);
+                for (u32 i = 0; i < 1000; ++i) ASSERT_EQ(values[i], i);
+            }
+            machine::close_fd(fd);
+        });
+    }
+}
+
+}  // namespace
+}  // namespace barebpf
