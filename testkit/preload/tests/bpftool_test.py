@@ -4,7 +4,7 @@
 
     bpftool_test.py NOBPF LIBBAREBPF PLANT BPFTOOL
 
-PLANT is the library that leaves two maps and a program open (plant.c).
+PLANT is the library that leaves maps and a program open (plant.c).
 """
 import json
 import os
@@ -39,19 +39,28 @@ class Bpftool(unittest.TestCase):
             self.assertEqual(self.parse(kind, "list", planted=False), [], kind)
 
     def test_map_list(self):
-        array, table = self.parse("map", "list")
+        array, table = self.parse("map", "list")[:2]
         self.assertEqual((array["type"], array["name"], array["bytes_key"], array["bytes_value"], array["max_entries"]),
                          ("array", "planted", 4, 8, 4))
         self.assertEqual((table["type"], table["name"]), ("hash", "planted_hash"))
 
     def test_map_dump(self):
-        array, table = self.parse("map", "list")
+        array, table = self.parse("map", "list")[:2]
         for shown in (array, table):
             elements = self.parse("map", "dump", "id", str(shown["id"]))
             values = {int(e["key"][0], 16): int(e["value"][1], 16) * 256 + int(e["value"][0], 16) for e in elements}
             self.assertEqual(values, {key: 0x1000 + key for key in range(4)})
         found = self.parse("map", "lookup", "id", str(array["id"]), "key", "2", "0", "0", "0")
         self.assertEqual(found["value"][0], "0x02")
+
+    def test_maps_of_other_types(self):
+        percpu, inner, outer = self.parse("map", "list")[2:]
+        self.assertEqual([m["type"] for m in (percpu, inner, outer)], ["percpu_array", "array", "array_of_maps"])
+        _, element = self.parse("map", "dump", "id", str(percpu["id"]))
+        for shown in element["values"]:
+            self.assertEqual(int(shown["value"][0], 16), 100 + shown["cpu"])
+        elements = self.parse("map", "dump", "id", str(outer["id"]))
+        self.assertEqual([(int(e["key"][0], 16), int(e["value"][0], 16)) for e in elements], [(1, inner["id"])])
 
     def test_prog_show(self):
         program, = self.parse("prog", "list")

@@ -29,6 +29,29 @@ static void plant_maps(void) {
     fill(fd);
 }
 
+static void plant_more_maps(void) {
+    union bpf_attr attr = {.map_type = BPF_MAP_TYPE_PERCPU_ARRAY,
+                           .key_size = 4,
+                           .value_size = 8,
+                           .max_entries = 2,
+                           .map_name = "planted_percpu"};
+    int fd = (int)bpf(BPF_MAP_CREATE, &attr);
+    __u32 key = 1;
+    __u64 values[64]; /* CPUs have no more here */
+    for (unsigned cpu = 0; cpu < 64; ++cpu) values[cpu] = 100 + cpu;
+    CHECK(fd >= 0 && update(fd, &key, values) == 0);
+
+    int inner = create_array(0);
+    union bpf_attr outer = {.map_type = BPF_MAP_TYPE_ARRAY_OF_MAPS,
+                            .key_size = 4,
+                            .value_size = 4,
+                            .max_entries = 2,
+                            .inner_map_fd = (__u32)inner,
+                            .map_name = "planted_outer"};
+    fd = (int)bpf(BPF_MAP_CREATE, &outer);
+    CHECK(fd >= 0 && update(fd, &key, &inner) == 0);
+}
+
 static void plant_program(void) {
     static const struct bpf_insn insns[] = {
         {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 7},
@@ -44,6 +67,7 @@ static void plant_program(void) {
 
 __attribute__((constructor)) static void plant(void) {
     plant_maps();
+    plant_more_maps();
     plant_program();
     if (failures) _exit(1);
 }
