@@ -68,7 +68,8 @@ constexpr Kind kKinds[] = {
     {"lpm_trie 8", BPF_MAP_TYPE_LPM_TRIE, kNoPrealloc, 5, 1, 30, 60, Values::Plain, true},
     {"queue", BPF_MAP_TYPE_QUEUE, 0, 0, 8, 4, 1},
     {"stack", BPF_MAP_TYPE_STACK, 0, 0, 12, 4, 1},
-    {"bloom_filter", BPF_MAP_TYPE_BLOOM_FILTER, 0, 0, 8, 100, 1, Values::Plain, false, 3},
+    // Large, for either side may take a value for another now and then.
+    {"bloom_filter", BPF_MAP_TYPE_BLOOM_FILTER, 0, 0, 8, 100'000, 1, Values::Plain, false, 3},
 };
 
 bool is_lpm(const Kind& kind) {
