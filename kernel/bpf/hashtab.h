@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Hash map, preallocated or not.
+// Hash maps: of bytes, of per-CPU values, of maps; preallocated or not. (LRU: hashtab_lru.h.)
 //
 // A bucket is one cache line. It names elements by index and holds one byte of each one's hash, so
 // that a lookup touches the bucket and, as a rule, only the element that it looks for:
@@ -12,7 +12,17 @@
 //              a key of 4 bytes stands beside the link
 //
 // Buckets number a power of two with two to four elements each when the map is full; the few that
-// find their eight slots taken are chained from `overflow`.
+// find their eight slots taken are chained from `overflow`, sorted by a hash of the key, so that a walk
+// finds its place again after others, or its own visitor, have deleted and inserted.
+//
+// Two policies make the kinds: Storage (hashtab_storage.h: where elements come from) and Value
+// (hashtab_value.h: what is in them). Per-CPU values stand beside the elements, by the same index, each
+// CPU's on cache lines of its own:
+//
+//     elements     [ 1 ][ 2 ][ 3 ] ...          on demand: so in each chunk of memalloc
+//     cpu_values   CPU 0 [ 1 ][ 2 ][ 3 ] ... | CPU 1 [ 1 ][ 2 ][ 3 ] ... | ...
+//
+// They, and the pointers of a map of maps, are updated in place; of plain values the following holds.
 //
 // An update puts a fresh element in the place of the old one, so that a program never sees a value
 // half old and half new through the pointer that a lookup gave it, as long as the old element is

@@ -347,6 +347,23 @@ TEST_P(HashKinds, LookupAndDeleteGivesAllCpus) {
     EXPECT_EQ(map_->ops->lookup_and_erase(map_, key(2).data(), got.data(), 0), kNoEnt);
 }
 
+// Others have this CPU meanwhile: a callback that waits for it runs before the end.
+TEST_P(HashKinds, ALargeMapIsFreedInSteps) {
+    host::rcu_barrier();
+    make((1u << 17) + 1000);
+    for (u32 i = 0; i < 1000; ++i) ASSERT_EQ(update(i, i), 0);
+    struct Waiting {
+        host::RcuHead head;
+        bool ran;
+    } waiting{};
+    host::call_rcu(&waiting.head,
+                   [](host::RcuHead* head) { reinterpret_cast<Waiting*>(head)->ran = true; });
+    map_->ops->free(map_);
+    map_ = nullptr;
+    EXPECT_TRUE(waiting.ran);
+    host::rcu_barrier();
+}
+
 TEST_P(HashKinds, EachFailedAllocationIsCleanedUp) {
     host::rcu_barrier();
     const machine::LiveMemory before = machine::live_memory();
