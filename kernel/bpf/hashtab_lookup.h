@@ -125,11 +125,12 @@ ALWAYS_INLINE s64 use_in_place(HashMap* map, const void* key, u32 tries, Use use
     return 0;
 }
 
-// MapOps::copy_value: for bpf(2). A value with a lock is read under both.
+// MapOps::copy_value: for bpf(2). A value with a lock is read under both; one that holds a reference
+// with the bucket locked, lest it be dropped meanwhile.
 template <class Storage, class Value>
 s64 copy_value(Map* generic, const void* key, void* value, u64 flags) {
     auto* map = static_cast<HashMap*>(generic);
-    const u32 tries = flags & BPF_F_LOCK ? 0 : kMaxRetries;
+    const u32 tries = Value::kDisposes || flags & BPF_F_LOCK ? 0 : kMaxRetries;
     return use_in_place<kAnyKey, Storage>(map, key, tries, [&](Found found) {
         Value::template load<kAnyKey, Storage>(map, value, found, flags);
     });
