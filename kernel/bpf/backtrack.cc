@@ -99,8 +99,24 @@ Step trace_subprog_call(Backtrack& bt, u32 at, u32 later) {
     return Step::Traced;
 }
 
-// Backwards into the callee, from behind the call.
+// Backwards from a callback's first instruction to the helper that called it: of its arguments only
+// the context is the caller's.
+Step trace_callback_entry(Backtrack& bt, const bpf_insn& insn) {
+    const u16 wanted = bt.regs[bt.frame];
+    if ((wanted & ~kArgMask) || bt.slots[bt.frame] || bt.frame == 0) return Step::Lost;
+    bt.regs[bt.frame] = 0;
+    --bt.frame;
+    if (wanted >> callback_context_reg(insn.imm) & 1) bt.want(BPF_REG_3);
+    return Step::Traced;
+}
+
+// Backwards into the callee, from behind the call; into a callback, from the call itself, which
+// finds the caller's registers as they were.
 Step trace_exit(Backtrack& bt, const VerifierEnv& env, u32 later) {
+    if (env.aux[later].calls_back && bt.frame + 1 < kMaxCallFrames) {
+        ++bt.frame;
+        return Step::Traced;
+    }
     if (later == 0 || !is_subprog_call(env.insns[later - 1]) || bt.frame + 1 >= kMaxCallFrames)
         return Step::Lost;
     const bool result = bt.wants(0);
@@ -114,7 +130,8 @@ Step trace_jump(Backtrack& bt, const VerifierEnv& env, const bpf_insn& insn, u32
     if (is_subprog_call(insn)) return trace_subprog_call(bt, at, later);
     if (is_exit(insn)) return trace_exit(bt, env, later);
     if (BPF_OP(insn.code) == BPF_CALL) {
-        // A tail call that returned to the caller, or a helper that called back.
+        if (later != at + 1 && env.aux[at].calls_back) return trace_callback_entry(bt, insn);
+        // A tail call that returned to the caller.
         if (later != at + 1) return Step::Lost;
         bt.regs[bt.frame] = static_cast<u16>(bt.regs[bt.frame] & ~kCallerSavedMask);
         return Step::Traced;

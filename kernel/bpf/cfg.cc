@@ -47,6 +47,11 @@ void mark_points(VerifierEnv& env, u32 at) {
     const bpf_insn& insn = env.insns[at];
     if (is_goto(insn) || is_branch(insn)) mark_target(env, static_cast<u32>(jump_target(insn, at)));
     if (is_subprog_call(insn)) mark_target(env, at + 1);
+    if (is_helper_call(insn) && helper_calls_back(insn.imm)) {
+        env.aux[at].prune_point = true;
+        env.aux[at].calls_back = true;
+        env.aux[at].force_checkpoint = true;
+    }
     if (is_may_goto(insn)) {
         env.aux[at].prune_point = true;
         env.aux[at].loop_bound = true;

@@ -140,6 +140,7 @@ Result<void> check_binary(VerifierEnv& env, const bpf_insn& insn) {
         const RegState scalar = dst;
         return check_pointer_alu(env, insn, dst, src, scalar, false);
     }
+    TRY(guard_numbers(env, insn));
     const Scalar result =
         cancels(insn) ? Scalar::constant(0)
                       : alu(BPF_OP(insn.code), dst.scalar, src.scalar, is64(insn), insn.off);

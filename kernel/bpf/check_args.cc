@@ -57,6 +57,12 @@ Wanted wanted(ArgType type) {
             return {bit(RegType::Number), "scalar"};
         case ArgType::ConstString:
             return {bit(RegType::MapValue), "map_value"};
+        case ArgType::SpinLock:
+            return {bit(RegType::MapValue), "map_value"};
+        case ArgType::Callback:
+            return {bit(RegType::Func), "func"};
+        case ArgType::StackPointerOrNull:
+            return {bit(RegType::Stack), "fp", true};
         case ArgType::ReferenceToRelease:
             return {bit(RegType::Mem), "alloc_mem"};
         default:
@@ -213,6 +219,9 @@ Result<void> check_value(VerifierEnv& env, HelperCall& call, ArgType type, u32 r
             return check_alloc_size(env, call, regno);
         case ArgType::ConstString:
             return check_constant_string(env, regno);
+        case ArgType::SpinLock:
+            return call.id == BPF_FUNC_spin_lock ? check_spin_lock(env, regno)
+                                                 : check_spin_unlock(env, regno);
         case ArgType::ReferenceToRelease:
             return check_release(env, call, regno);
         default:  // memory is checked with its size, which is the next argument

@@ -112,6 +112,7 @@ Result<void> apply_effects(VerifierEnv& env, const HelperCall& call) {
         }
     }
     if (call.id == BPF_FUNC_tail_call) return check_tail_call(env);
+    if (helper_calls_back(s32(call.id))) return check_callback(env, call);
     if (call.id == BPF_FUNC_snprintf) return check_constant_format(env, BPF_REG_3, BPF_REG_5);
     return {};
 }

@@ -5,6 +5,8 @@
 //   check_args.cc      one argument against the prototype
 //   check_memory.cc    memory that is handed over: helpers and global functions
 //   check_call_map.cc  which helper goes with which map, and what is remembered of the map
+//   check_callback.cc  helpers that call a function of the program
+//   check_lock.cc      locks in map values
 #pragma once
 
 #include "kernel/bpf/verifier.h"
@@ -39,6 +41,11 @@ struct HelperCall {
 
 Result<void> check_helper_arg(VerifierEnv& env, HelperCall& call, u32 index);
 Result<void> check_helper_map(VerifierEnv& env, HelperCall& call);
+// Queues a round of the callback; the running path goes on behind the call.
+Result<void> check_callback(VerifierEnv& env, const HelperCall& call);
+// The lock that a register points to.
+Result<void> check_spin_lock(VerifierEnv& env, u32 regno);
+Result<void> check_spin_unlock(VerifierEnv& env, u32 regno);
 // A format that is constant against the number of values it is given (bpf_snprintf).
 Result<void> check_constant_format(VerifierEnv& env, u32 format_regno, u32 size_regno);
 

@@ -108,6 +108,8 @@ bool operation_exists(const Map* map, u32 helper) {
             return ops.pop;
         case BPF_FUNC_map_peek_elem:
             return ops.peek;
+        case BPF_FUNC_map_lookup_percpu_elem:
+            return ops.lookup_percpu;
         default:
             return true;
     }

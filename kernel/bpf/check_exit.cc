@@ -47,15 +47,20 @@ Result<void> check_result(VerifierEnv& env) {
 
 Result<void> check_exit(VerifierEnv& env, bool* path_done, u32* next) {
     if (env.state->locked_id) {
-        env.log.print("bpf_spin_lock is missing unlock\n");
+        env.log.print("bpf_spin_unlock is missing\n");
         return Errno::Inval;
     }
     TRY(check_no_references(env));
     *path_done = env.state->current == 0;
     if (*path_done) return check_result(env);
     const FuncState& frame = env.state->frame();
-    if (frame.check_return)
+    if (frame.check_return) {
+        if (!env.reg(0).is_scalar()) {
+            env.log.print("R0 not a scalar value\n");
+            return Errno::Acces;
+        }
         TRY(check_range(env, "callback return", frame.return_min, frame.return_max));
+    }
     return return_from_frame(env, next);
 }
 

@@ -52,33 +52,97 @@ Result<void> check_pointer_kind(VerifierEnv& env, u32 regno, const RegState& poi
                   " prohibited");
 }
 
-// Without the right to leak pointers a mispredicting CPU must not be led out of bounds either: only
-// constants may be added there. (Linux masks the number instead.)
-Result<void> check_unprivileged(VerifierEnv& env, u32 regno, const RegState& dst,
-                                const RegState& scalar) {
+// -- unprivileged -------------------------------------------------------------------------------
+//
+// A mispredicting CPU must not be led out of bounds either, and there registers may hold anything. So
+// a number that is added to a pointer is guarded by what is known of it: a constant is written into the
+// instruction; one between 0 and a limit is masked; otherwise a barrier waits for the branches before.
+
+struct Arithmetic {
+    const bpf_insn& insn;
+    const RegState& pointer;
+    const RegState& number;
+    bool dst_is_pointer;
+
+    u32 number_regno() const { return dst_is_pointer ? insn.src_reg : insn.dst_reg; }
+    u32 pointer_regno() const { return dst_is_pointer ? insn.dst_reg : insn.src_reg; }
+};
+
+const char* verb_of(const bpf_insn& insn) {
+    return BPF_OP(insn.code) == BPF_ADD ? "add" : "sub";
+}
+
+constexpr const char* kProhibited = "pointer arithmetic with it prohibited for !root";
+
+// How far the pointer is from the end that it moves away from must be less than what it points to has.
+Result<void> check_distance(VerifierEnv& env, const Arithmetic& a) {
+    const bool negative = a.number.scalar.smin < 0;
+    const bool to_left = (BPF_OP(a.insn.code) == BPF_ADD) == negative;
+    const Scalar& variable = a.pointer.scalar;
+    s64 distance, most;
+    switch (a.pointer.type) {
+        case RegType::Stack:
+            distance = -(s64(variable.value()) + a.pointer.off);
+            most = s64{kMaxStack} + to_left;
+            break;
+        case RegType::MapValue:
+            distance = (to_left ? variable.smin : s64(variable.umax)) + a.pointer.off;
+            most = a.pointer.map->value_size;
+            break;
+        default:
+            return refuse(env, Errno::Acces, 'R', a.pointer_regno(),
+                          " has pointer with unsupported alu operation, ", kProhibited);
+    }
+    if (u64(distance) < u64(most)) return {};
+    return refuse(env, Errno::Acces, 'R', a.insn.dst_reg + 0, " tried to ", verb_of(a.insn),
+                  " beyond pointer bounds, ", kProhibited);
+}
+
+// All ways through the instruction must be guarded alike.
+Result<void> note_guard(VerifierEnv& env, const bpf_insn& insn, OffsetGuard guard, s32 limit,
+                        bool number_is_dst) {
+    InsnAux& aux = env.here();
+    const bool differs = aux.offset_guard != guard || aux.offset_limit != limit ||
+                         aux.offset_number_is_dst != number_is_dst;
+    if (aux.offset_guard != OffsetGuard::None && differs)
+        return refuse(env, Errno::Acces, 'R', insn.dst_reg + 0, " tried to ", verb_of(insn),
+                      " from different maps, paths or scalars, ", kProhibited);
+    aux.offset_guard = guard;
+    aux.offset_limit = limit;
+    aux.offset_number_is_dst = number_is_dst;
+    return {};
+}
+
+Result<void> guard_offset(VerifierEnv& env, const Arithmetic& a) {
+    if (env.allow_ptr_leaks || BPF_SRC(a.insn.code) == BPF_K) return {};
+    const Scalar& s = a.number.scalar;
+    if (!s.is_const() && (s.smin < 0) != (s.smax < 0))
+        return refuse(env, Errno::Acces, 'R', a.number_regno(),
+                      " has unknown scalar with mixed signed bounds, ", kProhibited);
+    TRY(check_distance(env, a));
+    const OffsetGuard guard = s.is_const()  ? OffsetGuard::Constant
+                              : s.umin == 0 ? OffsetGuard::Mask
+                                            : OffsetGuard::Barrier;
+    const u64 limit = s.is_const() ? s.value() : s.umin == 0 ? s.umax : 0;
+    return note_guard(env, a.insn, guard, s32(limit), !a.dst_is_pointer);
+}
+
+// Wherever it leads to, it is inside.
+Result<void> check_unprivileged(VerifierEnv& env, u32 regno, const RegState& dst) {
     if (env.allow_ptr_leaks) return {};
-    if (!scalar.is_const()) {
-        if (dst.type == RegType::Stack)
+    if (dst.type == RegType::Stack) {
+        if (!dst.is_const())
             return refuse(env, Errno::Acces, 'R', regno,
                           " variable stack access prohibited for !root, var_off=",
                           dst.scalar.var_off, " off=", dst.off);
-        return refuse(env, Errno::Acces, 'R', regno,
-                      " has unknown scalar with mixed signed bounds, pointer arithmetic with it "
-                      "prohibited for !root");
-    }
-    if (dst.type == RegType::Stack) {
         const s64 off = dst.off + s64(dst.scalar.value());
         if (off >= 0 || off < -s64{kMaxStack})
             return refuse(env, Errno::Acces, 'R', regno,
                           " stack pointer arithmetic goes out of range, prohibited for !root");
     }
-    if (dst.type == RegType::MapValue) {
-        const s64 off = dst.off + s64(dst.scalar.value());
-        if (off < 0 || off >= dst.map->value_size)
-            return refuse(
-                env, Errno::Acces, 'R', regno,
-                " pointer arithmetic of map value goes out of range, prohibited for !root");
-    }
+    if (dst.type == RegType::MapValue && !check_map_access(env, regno, dst.off, 1, false).ok())
+        return refuse(env, Errno::Acces, 'R', regno,
+                      " pointer arithmetic of map value goes out of range, prohibited for !root");
     return {};
 }
 
@@ -128,6 +192,12 @@ Result<void> check_subtraction(VerifierEnv& env, u32 regno, const RegState& poin
 
 }  // namespace
 
+Result<void> guard_numbers(VerifierEnv& env, const bpf_insn& insn) {
+    const bool moves = BPF_OP(insn.code) == BPF_ADD || BPF_OP(insn.code) == BPF_SUB;
+    if (env.allow_ptr_leaks || BPF_SRC(insn.code) == BPF_K || !moves) return {};
+    return note_guard(env, insn, OffsetGuard::Numbers, 0, false);
+}
+
 Result<void> check_pointer_alu(VerifierEnv& env, const bpf_insn& insn, RegState& dst,
                                const RegState& pointer, const RegState& scalar,
                                bool dst_is_pointer) {
@@ -150,6 +220,8 @@ Result<void> check_pointer_alu(VerifierEnv& env, const bpf_insn& insn, RegState&
 
     // Copies first: dst is one of the two.
     const RegState base = pointer;
+    if (op == BPF_ADD || (op == BPF_SUB && dst_is_pointer))
+        TRY(guard_offset(env, {insn, base, number, dst_is_pointer}));
     if (op == BPF_ADD) {
         dst = base;
         add(env, dst, number);
@@ -165,7 +237,7 @@ Result<void> check_pointer_alu(VerifierEnv& env, const bpf_insn& insn, RegState&
                       " operator prohibited");
     }
     TRY(check_offset_sane(env, dst, type));
-    return check_unprivileged(env, regno, dst, number);
+    return check_unprivileged(env, regno, dst);
 }
 
 }  // namespace barebpf

@@ -10,6 +10,34 @@ namespace {
 
 using host::AllocContext;
 
+void emit_barrier(Fixups& fix) {
+    fix.out.emit(make_insn(BPF_NOSPEC, 0, 0, 0, 0));
+}
+
+// Pointer and number of an unprivileged program: check_pointer.cc.
+void fix_guarded_offset(Fixups& fix, u32 i) {
+    const bpf_insn& insn = fix.env.insns[i];
+    const InsnAux& aux = fix.env.aux[i];
+    const bool swapped = aux.offset_number_is_dst;
+    const u8 dst = insn.dst_reg, src = insn.src_reg;
+    switch (aux.offset_guard) {
+        case OffsetGuard::Constant:
+            if (swapped) fix.out.emit(insn_mov(dst, src));
+            fix.out.emit(
+                make_insn(u8(BPF_ALU64 | BPF_K | BPF_OP(insn.code)), dst, 0, 0, aux.offset_limit));
+            return;
+        case OffsetGuard::Mask: {
+            const s16 sign = BPF_OP(insn.code) == BPF_SUB ? kMaskedSubtract : s16{0};
+            const s16 how = s16(sign | (swapped ? kMaskedNumberIsDst : 0));
+            fix.out.emit(make_insn(BPF_MASKED_OFFSET, dst, src, how, aux.offset_limit));
+            return;
+        }
+        default:
+            emit_barrier(fix);
+            fix.out.emit(insn);
+    }
+}
+
 Result<void> fix_insn(Fixups& fix, u32 i) {
     VerifierEnv& env = fix.env;
     const bpf_insn& insn = env.insns[i];
@@ -19,6 +47,8 @@ Result<void> fix_insn(Fixups& fix, u32 i) {
     if (is_helper_call(insn)) return fix_helper_call(fix, i);
     if (is_subprog_call(insn)) {
         fix.out.emit_subprog(insn, i + 1 + u32(insn.imm));
+    } else if (aux.offset_guard > OffsetGuard::Numbers) {
+        fix_guarded_offset(fix, i);
     } else if (is_may_goto(insn)) {
         fix_may_goto(fix, i);
     } else if (is_goto(insn) || is_branch(insn)) {
@@ -29,10 +59,6 @@ Result<void> fix_insn(Fixups& fix, u32 i) {
         fix.out.emit(insn);
     }
     return {};
-}
-
-void emit_barrier(Fixups& fix) {
-    fix.out.emit(make_insn(BPF_NOSPEC, 0, 0, 0, 0));
 }
 
 Result<void> rewrite_subprog(Fixups& fix) {
@@ -84,7 +110,8 @@ Result<void> take_subprogs(Fixups& fix) {
                             .stack_depth = u16(frame.depth + (frame.counts ? kFixupStack : 0)),
                             .has_tail_call = from.has_tail_call,
                             .tail_call_reachable = from.tail_call_reachable,
-                            .is_callback = from.is_callback};
+                            .is_callback = from.is_callback,
+                            .prog = &prog};
     }
     prog.subprogs = move(subprogs);
     return {};

@@ -74,6 +74,8 @@ const void* map_operation(const Map* map, u32 helper) {
             return address_of(map->ops->pop);
         case BPF_FUNC_map_peek_elem:
             return address_of(map->ops->peek);
+        case BPF_FUNC_map_lookup_percpu_elem:
+            return address_of(map->ops->lookup_percpu);
         default:
             return nullptr;
     }
@@ -124,6 +126,11 @@ Result<void> fix_helper_call(Fixups& fix, u32 insn) {
     }
     fix.changes_packet_data |= proto->changes_packet_data;
 
+    if (helper == BPF_FUNC_get_smp_processor_id && proto == base_helper_proto(helper) &&
+        host::cpu_id_place().base != host::CpuIdBase::None) {
+        fix.out.emit(make_insn(BPF_CPU_ID, BPF_REG_0, 0, 0, 0));
+        return {};
+    }
     const void* address = nullptr;
     if (aux.map && !aux.maps_differ) {
         if (helper == BPF_FUNC_map_lookup_elem && inline_lookup(fix, aux.map)) return {};
@@ -156,6 +163,11 @@ Result<void> fix_ld_imm64(Fixups& fix, u32 insn) {
             fix.out.emit_wide(low.dst_reg, TRY(aux.map->ops->direct_value(aux.map, aux.map_off)));
             return {};
         case BPF_PSEUDO_FUNC:
+            // A function that no helper is given is gone.
+            if (subprog_is_dead(fix, aux.subprog)) {
+                fix.out.emit_wide(low.dst_reg, 0);
+                return {};
+            }
             // The engine knows the address; the distance is kept up to date until then.
             fix.out.emit_subprog(low, env.subprogs[aux.subprog].start);
             fix.out.emit(make_insn(0, 0, 0, 0, 0));

@@ -75,6 +75,7 @@ Result<void> check_subprog_call(VerifierEnv& env, const bpf_insn&, u32* next) {
 Result<void> return_from_frame(VerifierEnv& env, u32* next) {
     VerifierState& state = *env.state;
     const FuncState& callee = state.frame();
+    const bool callback = callee.in_callback;
     const RegState& r0 = callee.regs[0];
     if (r0.type == RegType::Stack) {
         env.log.print("cannot return stack pointer to the caller\n");
@@ -83,11 +84,16 @@ Result<void> return_from_frame(VerifierEnv& env, u32* next) {
     if (env.log.enabled()) {
         env.log.print("returning from callee:\n");
         print_state(env, state, true);
-        env.log.print("to caller at ", callee.call_site + 1, ":\n");
+        env.log.print("to caller at ", callee.call_site + !callback, ":\n");
     }
-    *next = callee.call_site + 1;
-    state.frames[state.current - 1]->regs[0] = r0;
+    // A callback returns to the helper, which may call it again: check_callback.cc.
+    *next = callee.call_site + !callback;
+    if (callback)
+        state.epoch = callee.epoch_at_call;
+    else
+        state.frames[state.current - 1]->regs[0] = r0;
     drop_frame(env, state);
+    if (callback) widen_since(env, *next);
     print_state(env, state, true);
     return {};
 }

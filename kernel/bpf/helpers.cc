@@ -3,6 +3,7 @@
 #include "kernel/bpf/helpers.h"
 
 #include "kernel/bpf/format.h"
+#include "kernel/bpf/helpers_map.h"
 #include "kernel/host/clock.h"
 #include "kernel/host/log.h"
 #include "kernel/host/random.h"
@@ -17,34 +18,6 @@ using host::Order;
 template <class T>
 T* as_pointer(u64 value) {
     return reinterpret_cast<T*>(value);
-}
-
-// -- maps --
-
-u64 map_lookup_elem(u64 map, u64 key, u64, u64, u64) {
-    Map* m = as_pointer<Map>(map);
-    return reinterpret_cast<u64>(m->ops->lookup(m, as_pointer<const void>(key)));
-}
-u64 map_update_elem(u64 map, u64 key, u64 value, u64 flags, u64) {
-    Map* m = as_pointer<Map>(map);
-    return u64(
-        m->ops->update(m, as_pointer<const void>(key), as_pointer<const void>(value), flags));
-}
-u64 map_delete_elem(u64 map, u64 key, u64, u64, u64) {
-    Map* m = as_pointer<Map>(map);
-    return u64(m->ops->erase(m, as_pointer<const void>(key)));
-}
-u64 map_push_elem(u64 map, u64 value, u64 flags, u64, u64) {
-    Map* m = as_pointer<Map>(map);
-    return u64(m->ops->push(m, as_pointer<const void>(value), flags));
-}
-u64 map_pop_elem(u64 map, u64 value, u64, u64, u64) {
-    Map* m = as_pointer<Map>(map);
-    return u64(m->ops->pop(m, as_pointer<void>(value)));
-}
-u64 map_peek_elem(u64 map, u64 value, u64, u64, u64) {
-    Map* m = as_pointer<Map>(map);
-    return u64(m->ops->peek(m, as_pointer<void>(value)));
 }
 
 // -- time, CPU, random numbers --
@@ -246,6 +219,36 @@ constexpr BaseHelper kBaseHelpers[] = {
       .function = map_peek_elem,
       .ret = R::Integer,
       .args = {A::ConstMap, A::UninitMapValue}}},
+    {BPF_FUNC_map_lookup_percpu_elem,
+     {.name = "map_lookup_percpu_elem",
+      .function = map_lookup_percpu_elem,
+      .ret = R::MapValueOrNull,
+      .args = {A::ConstMap, A::MapKey, A::Anything},
+      .packet_access = true}},
+    {BPF_FUNC_for_each_map_elem,
+     {.name = "for_each_map_elem",
+      .function = for_each_map_elem,
+      .ret = R::Integer,
+      .args = {A::ConstMap, A::Callback, A::StackPointerOrNull, A::Anything},
+      .privileged = true}},
+    {BPF_FUNC_loop,
+     {.name = "loop",
+      .function = loop,
+      .ret = R::Integer,
+      .args = {A::Anything, A::Callback, A::StackPointerOrNull, A::Anything},
+      .privileged = true}},
+    {BPF_FUNC_spin_lock,
+     {.name = "spin_lock",
+      .function = spin_lock,
+      .ret = R::Void,
+      .args = {A::SpinLock},
+      .privileged = true}},
+    {BPF_FUNC_spin_unlock,
+     {.name = "spin_unlock",
+      .function = spin_unlock,
+      .ret = R::Void,
+      .args = {A::SpinLock},
+      .privileged = true}},
     {BPF_FUNC_ktime_get_ns,
      {.name = "ktime_get_ns", .function = ktime_get_ns, .ret = R::Integer, .args = {}}},
     {BPF_FUNC_ktime_get_boot_ns,

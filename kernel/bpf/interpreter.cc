@@ -295,6 +295,26 @@ ALWAYS_INLINE void atomic_operation(const bpf_insn& insn, u64* regs) {
     }
 }
 
+// -- internal opcodes (prog.h) --
+
+ALWAYS_INLINE void internal_operation(const bpf_insn& insn, u64* regs) {
+    switch (insn.code) {
+        case BPF_CPU_ID:
+            regs[insn.dst_reg] = host::cpu_id();
+            return;
+        case BPF_MASKED_OFFSET: {
+            const bool swapped = insn.off & kMaskedNumberIsDst;
+            const u64 pointer = regs[swapped ? insn.src_reg : insn.dst_reg];
+            u64 number = regs[swapped ? insn.dst_reg : insn.src_reg];
+            if (number > u32(insn.imm)) number = 0;
+            regs[insn.dst_reg] = insn.off & kMaskedSubtract ? pointer - number : pointer + number;
+            return;
+        }
+        default:  // BPF_NOSPEC: nothing is speculated here
+            return;
+    }
+}
+
 // -- calls (4.3.1) --
 
 // Map operations are called through this type although they take fewer arguments: the calling
@@ -313,6 +333,14 @@ const Prog* tail_call_target(const u64* regs, Run* run) {
         prog_array_get(reinterpret_cast<Map*>(regs[BPF_REG_2]), u32(regs[BPF_REG_3]));
     if (target) ++run->tail_calls;
     return target;
+}
+
+// What a helper gets for a subprogram of ours: call_callback() knows it.
+NOINLINE u64 function_address(const Prog* prog, const bpf_insn* insn) {
+    const u32 start = u32(insn - prog->insns.data()) + 1 + u32(insn->imm);
+    for (const SubprogInfo& subprog : prog->subprogs)
+        if (subprog.start == start) return reinterpret_cast<u64>(&subprog) ^ kInterpretedFunction;
+    return 0;
 }
 
 u64 execute(const Prog* prog, const bpf_insn* insn, const u64* arguments, Run* run);
@@ -342,7 +370,10 @@ u64 execute(const Prog* prog, const bpf_insn* insn, const u64* arguments, Run* r
                 break;
             }
             case BPF_ST:
-                if (UNLIKELY(insn->code == BPF_NOSPEC)) break;
+                if (UNLIKELY(BPF_MODE(insn->code) == BPF_MODE(BPF_NOSPEC))) {
+                    internal_operation(*insn, regs);
+                    break;
+                }
                 store(insn->code, regs[insn->dst_reg] + s64{insn->off}, u64(s64{insn->imm}));
                 break;
             case BPF_STX:
@@ -353,7 +384,9 @@ u64 execute(const Prog* prog, const bpf_insn* insn, const u64* arguments, Run* r
                 }
                 break;
             case BPF_LD:  // only the 64-bit immediate is left
-                regs[insn->dst_reg] = u32(insn[0].imm) | u64{u32(insn[1].imm)} << 32;
+                regs[insn->dst_reg] = insn->src_reg == BPF_PSEUDO_FUNC
+                                          ? function_address(prog, insn)
+                                          : u32(insn[0].imm) | u64{u32(insn[1].imm)} << 32;
                 ++insn;
                 break;
             case BPF_JMP32:
@@ -399,6 +432,13 @@ u64 interpret(const void* ctx, const Prog* prog) {
     const u64 arguments[MAX_BPF_REG] = {0, reinterpret_cast<u64>(ctx)};
     Run run;
     return execute(prog, prog->insns.data(), arguments, &run);
+}
+
+u64 interpret_callback(const SubprogInfo* subprog, u64 r1, u64 r2, u64 r3, u64 r4) {
+    const u64 arguments[MAX_BPF_REG] = {0, r1, r2, r3, r4};
+    // As in compiled programs: no tail call leads out of a helper.
+    Run run{kMaxTailCalls};
+    return execute(subprog->prog, subprog->prog->insns.data() + subprog->start, arguments, &run);
 }
 
 u64 interpret_host(const Prog* prog, void* memory, u64 length) {

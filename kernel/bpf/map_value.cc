@@ -20,13 +20,9 @@ class ValueLock {
 public:
     ValueLock(const Map* map, const void* value)
         : word_(host::atomic_at<u32>(const_cast<u8*>(bytes(value)) + map->spin_lock_offset)) {
-        // Acquire pairs with the release of whoever held it before.
-        for (u32 free = 0; !word_.compare_exchange(free, 1, Order::Acquire, Order::Relaxed);
-             free = 0) {
-            host::spin_hint();
-        }
+        acquire_value_lock(word_);
     }
-    ~ValueLock() { word_.store(0, Order::Release); }
+    ~ValueLock() { release_value_lock(word_); }
     ValueLock(const ValueLock&) = delete;
     ValueLock& operator=(const ValueLock&) = delete;
 
@@ -36,6 +32,15 @@ private:
 };
 
 }  // namespace
+
+void acquire_value_lock(host::Atomic<u32>& word) {
+    // Acquire pairs with the release of whoever held it before.
+    u32 free = 0;
+    for (u32 spins = 0; !word.compare_exchange(free, 1, Order::Acquire, Order::Relaxed); ++spins) {
+        backend::spin_relax(spins);
+        free = 0;
+    }
+}
 
 void store_value_around_lock(const Map* map, void* map_side, const void* from) {
     const u32 lock = static_cast<u32>(map->spin_lock_offset);

@@ -55,6 +55,12 @@ ALWAYS_INLINE void load_value(const Map* map, void* to, const void* map_side) {
     load_value_around_lock(map, to, map_side);
 }
 
+// The lock in a value, as bpf_spin_lock() and BPF_F_LOCK take it; interrupts are off meanwhile.
+void acquire_value_lock(host::Atomic<u32>& word);
+ALWAYS_INLINE void release_value_lock(host::Atomic<u32>& word) {
+    word.store(0, host::Order::Release);  // pairs with the acquire in acquire_value_lock
+}
+
 // BPF_F_LOCK: the value's own lock is held meanwhile, interrupts off. The word is 1 while held, as
 // bpf_spin_lock() leaves it.
 void store_value_locked(const Map* map, void* map_side, const void* from);

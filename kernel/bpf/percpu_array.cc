@@ -2,9 +2,11 @@
 #include "kernel/bpf/percpu_array.h"
 
 #include "kernel/bpf/array_common.h"
+#include "kernel/bpf/insn.h"
 #include "kernel/bpf/map_in_map.h"
 #include "kernel/bpf/map_types.h"
 #include "kernel/bpf/map_value.h"
+#include "kernel/bpf/prog.h"
 #include "kernel/lib/bits.h"
 
 namespace barebpf {
@@ -103,6 +105,64 @@ s64 update_from_user(Map* map, const void* key, const void* value, u64 flags) {
     return 0;
 }
 
+// Bytes from one CPU's values to the next one's, if that is the same for all and an instruction can
+// hold it; otherwise 0.
+u32 distance_of_cpus(const PercpuArrayMap* map) {
+    const u8* first = map->at(0, 0);
+    const u32 cpus = host::possible_cpus();
+    const u64 distance = cpus > 1 ? static_cast<u64>(map->at(0, 1) - first) : 8;
+    for (u32 cpu = 2; cpu < cpus; ++cpu)
+        if (map->at(0, cpu) != first + distance * cpu) return 0;
+    return distance <= 0x7fffffff ? static_cast<u32>(distance) : 0;
+}
+
+// dst *= factor
+bpf_insn multiply(u8 dst, u32 factor) {
+    if (is_power_of_two(factor))
+        return insn::alu_imm(BPF_LSH, dst, static_cast<s32>(lowest_bit(factor)));
+    return insn::alu_imm(BPF_MUL, dst, static_cast<s32>(factor));
+}
+
+// R0 = this CPU's element number *(u32*)R2, or 0.
+//
+//     r3 = *(u32*)(r2 + 0)
+//     r0 = 0
+//     if r3 >= max_entries goto end
+//     w3 &= index_mask                  only for maps of the unprivileged
+//     r0 = this CPU's number
+//     r0 *= distance of CPUs            shifts where they can be
+//     r3 *= element_size
+//     r0 += r3
+//     r1 = CPU 0's values ll
+//     r0 += r1
+//     end:
+u32 emit_lookup(const Map* map, bpf_insn* out, u32 capacity) {
+    using namespace insn;
+    constexpr u32 kLength = 12;
+    if (capacity < kLength || map->is_meta || map->max_entries > 0x7fffffff) return 0;
+    if (host::cpu_id_place().base == host::CpuIdBase::None) return 0;
+    const auto* array = static_cast<const PercpuArrayMap*>(map);
+    const u32 distance = distance_of_cpus(array);
+    if (!distance) return 0;
+    const u64 values = reinterpret_cast<u64>(array->at(0, 0));
+    u32 n = 0;
+    out[n++] = load(BPF_W, R3, R2, 0);
+    out[n++] = mov_imm(R0, 0);
+    const u32 branch = n++;
+    if (!map->bypass_spec_v1)
+        out[n++] = alu32_imm(BPF_AND, R3, static_cast<s32>(array->index_mask));
+    out[n++] = raw(BPF_CPU_ID, R0, 0, 0, 0);
+    out[n++] = multiply(R0, distance);
+    out[n++] = multiply(R3, array->element_size);
+    out[n++] = alu(BPF_ADD, R0, R3);
+    out[n++] = ld_low(R1, 0, static_cast<s32>(values));
+    out[n++] = ld_high(static_cast<s32>(values >> 32));
+    out[n++] = alu(BPF_ADD, R0, R1);
+    out[branch] =
+        jump_imm(BPF_JGE, R3, static_cast<s32>(map->max_entries), static_cast<s16>(n - branch - 1));
+    return n;
+}
+
 }  // namespace
 
 constinit const MapOps kPercpuArrayMapOps = {
@@ -118,6 +178,7 @@ constinit const MapOps kPercpuArrayMapOps = {
     .copy_value = copy_value,
     .update_from_user = update_from_user,
     .batch_commands = kBatchLookup | kBatchUpdate,
+    .emit_lookup = emit_lookup,
     .meta_equal = map_meta_equal,
 };
 

@@ -12,6 +12,7 @@
 //     (src_reg BPF_PSEUDO_CALL) still has the distance in instructions;
 //   - a tail call is the single instruction BPF_JMP|BPF_TAIL_CALL with R1 ctx, R2 program array, R3
 //   index;
+//   - internal opcodes may occur (below);
 //   - context accesses go to this library's own structures; dead code is gone.
 #pragma once
 
@@ -29,6 +30,15 @@ inline constexpr u8 BPF_TAIL_CALL = 0xf0;
 // Internal opcode, all other fields 0: no later instruction runs speculatively before this one. For
 // engines on which nothing is speculated it does nothing.
 inline constexpr u8 BPF_NOSPEC = 0xc2;  // BPF_ST | 0xc0
+// Internal opcode: dst = this CPU's number. Only written where host::cpu_id_place() says where
+// compiled code finds it.
+inline constexpr u8 BPF_CPU_ID = 0xca;  // BPF_ST | BPF_H | 0xc0
+// Internal opcode: dst += src, or dst -= src; one of the two is a pointer, the other a number that the
+// verifier knows to be imm at most. If it is more, which happens only on a path that a mispredicting
+// CPU takes, 0 stands for it; no branch decides that. off: kMasked*.
+inline constexpr u8 BPF_MASKED_OFFSET = 0xda;  // BPF_ST | BPF_DW | 0xc0
+inline constexpr s16 kMaskedNumberIsDst = 1;   // dst is the number, src the pointer
+inline constexpr s16 kMaskedSubtract = 2;
 inline constexpr u32 kMaxTailCalls = 33;  // MAX_TAIL_CALL_CNT: the 34th is not taken
 inline constexpr u32 kMaxStack = 512;     // MAX_BPF_STACK, bytes of a whole call chain
 // What the fix-ups may use below that in a frame: an engine's frames have kMaxStack + kFixupStack.
@@ -55,6 +65,7 @@ struct SubprogInfo {
     bool has_tail_call;        // contains one itself
     bool tail_call_reachable;  // it or something it calls does: the count must reach it
     bool is_callback;  // its address is taken: called by a helper, not by a call instruction
+    const Prog* prog = nullptr;  // whose it is
 };
 
 // Machine code of a program and all its subprograms, one image.
@@ -129,8 +140,21 @@ Result<Prog*> prog_get_by_id(u32 id);
 
 // interpreter.cc. Serves as ProgEntry; runs any program whose insns are in final form.
 u64 interpret(const void* ctx, const Prog* prog);
+// A subprogram of an interpreted program, called by a helper.
+u64 interpret_callback(const SubprogInfo* subprog, u64 r1, u64 r2, u64 r3, u64 r4);
 // Two arguments, for host programs: R1 = memory, R2 = its length.
 u64 interpret_host(const Prog* prog, void* memory, u64 length);
+
+// What a helper gets for a function of the program is code, or, from the interpreter, a SubprogInfo
+// with bit 62 inverted, which no address has: canonical ones have bits 62 and 63 alike.
+inline constexpr u64 kInterpretedFunction = u64{1} << 62;
+
+ALWAYS_INLINE u64 call_callback(u64 function, u64 r1, u64 r2, u64 r3, u64 r4) {
+    if (LIKELY(s64(function ^ function << 1) >= 0))
+        return reinterpret_cast<BpfFunction>(function)(r1, r2, r3, r4, 0);
+    const u64 subprog = function ^ kInterpretedFunction;
+    return interpret_callback(reinterpret_cast<const SubprogInfo*>(subprog), r1, r2, r3, r4);
+}
 
 // arch/*/net/bpf_jit.cc. An architecture without a compiler says so and leaves prog as it is.
 bool jit_available();

@@ -52,6 +52,16 @@ public:
             } else if (insn.code == (BPF_JMP | BPF_TAIL_CALL)) {
                 insn.code = BPF_JMP | BPF_CALL;
                 insn.imm = BPF_FUNC_tail_call;
+            } else if (insn.code == BPF_CPU_ID) {
+                // Only ever into R0: as the call that it stands for.
+                insn = bpf_insn{};
+                insn.code = BPF_JMP | BPF_CALL;
+                insn.imm = BPF_FUNC_get_smp_processor_id;
+            } else if (insn.code == BPF_MASKED_OFFSET) {
+                const u8 op = insn.off & kMaskedSubtract ? BPF_SUB : BPF_ADD;
+                insn.code = u8(BPF_ALU64 | BPF_X | op);
+                insn.off = 0;
+                insn.imm = 0;
             } else if (insn.code == (BPF_JMP | BPF_CALL) && insn.src_reg == 0) {
                 insn.imm = s32(prog_->calls[u32(insn.imm)].helper_id);
             }

@@ -171,6 +171,7 @@ bool stack_covers(const FuncState& old, const FuncState& now, u64 slots, Exactne
 u16 live_regs(const VerifierEnv& env, const VerifierState& state, u32 f) {
     if (f == state.current) return env.aux[state.insn].live;
     const u32 call = state.frames[f + 1]->call_site;
+    if (state.frames[f + 1]->in_callback) return env.aux[call].live;
     constexpr u16 kCallerSaved = 0x3f;
     return static_cast<u16>(env.aux[call + 1].live & ~kCallerSaved);
 }
@@ -222,10 +223,10 @@ Result<void> take_marks(VerifierEnv& env, const VerifierState& old) {
     return {};
 }
 
-// A loop that may_goto ends: what is between has seen only part of its future.
-void close_loop(VerifierEnv& env, const VerifierState& head) {
-    for (VerifierState* up = env.state->parent; up && up != &head; up = up->parent)
-        up->all_details = true;
+// A loop that may_goto or a helper ends. What its head relies on in the end, the way round relied on
+// too, and so did what came before the head; nobody will tell them.
+void close_loop(VerifierEnv& env) {
+    for (VerifierState* up = env.state->parent; up; up = up->parent) up->all_details = true;
 }
 
 Result<void> refuse_endless(VerifierEnv& env, const VerifierState& old) {
@@ -239,16 +240,24 @@ Result<void> refuse_endless(VerifierEnv& env, const VerifierState& old) {
 
 enum class Match : u8 { None, Covered, Endless };
 
+// The running state is a later round of a loop that ends in any case, of which old was an earlier
+// one.
+bool is_next_round(VerifierEnv& env, const VerifierState& old) {
+    const VerifierState& now = *env.state;
+    if (env.here().loop_bound) return old.may_goto_depth != now.may_goto_depth;
+    return env.here().calls_back && old.current == now.current && old.epoch == now.epoch &&
+           old.frame().callback_depth < now.frame().callback_depth;
+}
+
 Match compare_unfinished(VerifierEnv& env, const VerifierState& old) {
-    if (env.here().loop_bound) {
-        if (old.may_goto_depth != env.state->may_goto_depth &&
-            state_covers(env, old, *env.state, Exactness::Range)) {
-            close_loop(env, old);
-            return Match::Covered;
-        }
-        return Match::None;
+    if (is_next_round(env, old)) {
+        if (!state_covers(env, old, *env.state, Exactness::Range)) return Match::None;
+        close_loop(env);
+        return Match::Covered;
     }
-    if (old.may_goto_depth != env.state->may_goto_depth) return Match::None;
+    if (old.may_goto_depth != env.state->may_goto_depth ||
+        old.callback_rounds != env.state->callback_rounds)
+        return Match::None;
     return state_covers(env, old, *env.state, Exactness::Same) ? Match::Endless : Match::None;
 }
 
@@ -348,7 +357,9 @@ Result<bool> is_state_visited(VerifierEnv& env) {
             }
         }
         if (add) ++entry->misses;
-        if (entry->misses > entry->hits * 3 + 3)
+        // The head of a loop is there for its next round, which comes last.
+        const u32 patience = env.here().force_checkpoint && old.branches ? 64 : 3;
+        if (entry->misses > entry->hits * patience + patience)
             drop_known(env, link);
         else
             link = &entry->next;
@@ -371,6 +382,14 @@ Result<void> check_may_goto(VerifierEnv& env, const bpf_insn& insn, u32* next) {
     if (before) widen(*before, *on);
     *next = static_cast<u32>(s64{env.insn} + 1 + insn.off);
     return {};
+}
+
+void widen_since(VerifierEnv& env, u32 insn) {
+    VerifierState& now = *env.state;
+    VerifierState* before = now.parent;
+    while (before && (before->insn != insn || before->current != now.current))
+        before = before->parent;
+    if (before) widen(*before, now);
 }
 
 Result<void> make_prune_scratch(VerifierEnv& env) {

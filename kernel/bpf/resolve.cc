@@ -57,6 +57,30 @@ Result<void> resolve_map_value(VerifierEnv& env, const bpf_insn* insn, InsnAux& 
     return {};
 }
 
+bool is_tracing(u32 prog_type) {
+    switch (prog_type) {
+        case BPF_PROG_TYPE_KPROBE:
+        case BPF_PROG_TYPE_TRACEPOINT:
+        case BPF_PROG_TYPE_PERF_EVENT:
+        case BPF_PROG_TYPE_RAW_TRACEPOINT:
+        case BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE:
+            return true;
+        default:
+            return false;
+    }
+}
+
+// A program that may interrupt a lock's holder must not wait for it; socket filters belong to
+// anybody.
+Result<void> check_program_type(VerifierEnv& env, const Map* map) {
+    if (map->spin_lock_offset < 0) return {};
+    const u32 type = env.prog->type;
+    if (type != BPF_PROG_TYPE_SOCKET_FILTER && !is_tracing(type)) return {};
+    env.log.print(is_tracing(type) ? "tracing" : "socket filter",
+                  " progs cannot use bpf_spin_lock yet\n");
+    return Errno::Inval;
+}
+
 Result<void> resolve_map(VerifierEnv& env, const bpf_insn* insn, InsnAux& aux) {
     const int fd = TRY(map_descriptor(env, *insn));
     const auto found = env.input.map_by_fd ? env.input.map_by_fd(fd) : Result<MapRef>(Errno::BadF);
@@ -66,6 +90,7 @@ Result<void> resolve_map(VerifierEnv& env, const bpf_insn* insn, InsnAux& aux) {
     }
     aux.map = found.value().map;
     TRY(keep_map(env, aux.map));
+    TRY(check_program_type(env, aux.map));
     if (insn->src_reg == BPF_PSEUDO_MAP_VALUE || insn->src_reg == BPF_PSEUDO_MAP_IDX_VALUE)
         return resolve_map_value(env, insn, aux);
     return {};

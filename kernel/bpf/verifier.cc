@@ -278,6 +278,11 @@ Result<void> check_ld_imm64(VerifierEnv& env, const bpf_insn* insn) {
                 dst, u64{static_cast<u32>(insn[1].imm)} << 32 | static_cast<u32>(insn[0].imm));
             return {};
         case BPF_PSEUDO_FUNC:
+            // Host programs have no BTF to say what is static.
+            if (env.ops && env.prog->debug.func_info.size() == 0) {
+                env.log.print("missing btf func_info\n");
+                return Errno::Inval;
+            }
             if (env.subprogs[aux.subprog].is_global) {
                 env.log.print("callback function not static\n");
                 return Errno::Inval;

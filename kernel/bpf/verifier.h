@@ -12,7 +12,8 @@
 //   check_mem.cc     loads and stores by pointer type; check_stack.cc, check_packet.cc, check_ctx.cc
 //   check_atomic.cc  atomics, acquire and release; check_ld_abs.cc
 //   check_jmp.cc     conditional jumps
-//   check_call.cc    helper calls; check_global.cc: arguments of global functions
+//   check_call.cc    helper calls; check_callback.cc, check_lock.cc: special ones
+//   check_global.cc  arguments of global functions
 //   frames.cc        calls and returns; check_exit.cc; references.cc
 //   states.cc        copy, free; prune.cc: comparison and pruning
 //   backtrack.cc     precision
@@ -37,6 +38,15 @@ inline constexpr s64 kMaxVarOff = s64{1} << 29;      // BPF_MAX_VAR_OFF
 inline constexpr s64 kMaxVarSize = s64{1} << 29;     // BPF_MAX_VAR_SIZ
 inline constexpr u32 kMaxPacketOff = 0xffff;         // MAX_PACKET_OFF
 
+// How + and - of registers in an unprivileged program are kept in bounds where a CPU mispredicts.
+enum class OffsetGuard : u8 {
+    None,
+    Numbers,   // no pointer: nothing to do
+    Constant,  // the number is written into the instruction
+    Mask,      // BPF_MASKED_OFFSET
+    Barrier,   // not before all branches are decided
+};
+
 // What the passes learn about one instruction of the program as it was loaded.
 struct InsnAux {
     // ld_imm64 of a map or map value; helper calls: the map argument (all paths the same, else
@@ -44,8 +54,11 @@ struct InsnAux {
     Map* map;
     // ld_imm64 of a map value: the offset. A tail call or lookup with a constant index: the index.
     u32 map_off;
-    u32 subprog;           // ld_imm64 of a subprogram's address; call: the callee
-    RegType ptr_type;      // loads and stores: through what; NotInit: never reached
+    // Unprivileged pointer arithmetic with a register: the number, or the most that it can be.
+    s32 offset_limit;
+    u32 subprog;       // ld_imm64 of a subprogram's address; call: the callee
+    RegType ptr_type;  // loads and stores: through what; NotInit: never reached
+    OffsetGuard offset_guard;
     u8 ctx_field_size;     // loads of a context field: bytes of the whole UAPI field
     bool maps_differ : 1;  // a helper call with different maps on different paths
     bool key_known : 1;    // tail call, array lookup: index map_off on every path seen so far
@@ -55,6 +68,8 @@ struct InsnAux {
     bool force_checkpoint : 1;
     bool is_target : 1;             // of a jump or a call: breaks straight lines
     bool loop_bound : 1;            // may_goto
+    bool offset_number_is_dst : 1;  // of a guarded offset: not src
+    bool calls_back : 1;            // a helper that calls a function of the program
     bool sanitize_stack_spill : 1;  // unprivileged: a speculation barrier after this store
     bool nospec : 1;                // unprivileged: one before it
     u16 live;                       // bit n: Rn may be read from here on before it is written
@@ -205,6 +220,8 @@ Result<void> check_ld_abs(VerifierEnv& env, const bpf_insn& insn);
 Result<void> check_load(VerifierEnv& env, const bpf_insn& insn);
 Result<void> check_store(VerifierEnv& env, const bpf_insn& insn);
 Result<void> check_atomic(VerifierEnv& env, const bpf_insn& insn);
+// + or - of two numbers, where other paths must not have a pointer.
+Result<void> guard_numbers(VerifierEnv& env, const bpf_insn& insn);
 // *next: where to go on; the other side of an undecided jump is queued.
 Result<void> check_cond_jump(VerifierEnv& env, const bpf_insn& insn, u32* next);
 Result<void> check_may_goto(VerifierEnv& env, const bpf_insn& insn, u32* next);
@@ -213,6 +230,9 @@ Result<void> check_helper_call(VerifierEnv& env, const bpf_insn& insn);
 // Enters a static subprogram, or checks a call of a global one. *next as above.
 Result<void> check_subprog_call(VerifierEnv& env, const bpf_insn& insn, u32* next);
 Result<void> check_exit(VerifierEnv& env, bool* path_done, u32* next);
+// Helpers that call a function of the program, with a context in that register (check_callback.cc).
+bool helper_calls_back(s32 id);
+u32 callback_context_reg(s32 id);
 
 // -- memory (check_mem.cc, check_ctx.cc) ------------------------------------------------------
 enum class Access : u8 { Read, Write };
@@ -300,6 +320,9 @@ Result<VerifierState*> push_branch(VerifierEnv& env, u32 insn, u32 previous, boo
 // Takes the newest queued branch; false: none left.
 bool pop_branch(VerifierEnv& env);
 void finish_path(VerifierEnv& env, VerifierState* state);  // one branch less, up the parents
+// Numbers of the running state that differ from the newest checkpoint at insn, and that nothing
+// relied on there, become unknown: rounds of a loop become alike.
+void widen_since(VerifierEnv& env, u32 insn);
 // At a prune point: true when a known state covers this one; makes a checkpoint when it pays.
 Result<bool> is_state_visited(VerifierEnv& env);
 void free_known_states(VerifierEnv& env);

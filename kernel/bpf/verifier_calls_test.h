@@ -11,13 +11,30 @@
 #include "kernel/bpf/btf.h"
 #include "kernel/bpf/check_call.h"
 #include "kernel/bpf/fixups_test.h"
+#include "kernel/bpf/insn.h"
 #include "kernel/net/packet.h"
 
 namespace barebpf::test {
 
 // -- maps: the "descriptor" is the index ----------------------------------------------------------
 
-enum TestMap : s32 { kArray, kOther, kReadOnly, kFrozen, kProgs, kWriteOnly, kTestMaps };
+enum TestMap : s32 {
+    kArray,
+    kOther,
+    kReadOnly,
+    kFrozen,
+    kProgs,
+    kWriteOnly,
+    kLocked,       // a bpf_spin_lock at kLockOffset
+    kLocked2,      // the same
+    kTyped,        // BTF, but no lock
+    kPercpu,       // PERCPU_ARRAY
+    kQueue,        // QUEUE
+    kBloom,        // BLOOM_FILTER, without pop
+    kArrayOfMaps,  // of maps like kArray
+    kTestMaps
+};
+inline constexpr s32 kLockOffset = 8;
 
 inline char test_map_bytes[kTestMaps][64];
 
@@ -29,8 +46,52 @@ inline constexpr MapOps kTestMapOps = {
     .lookup = [](Map* map, const void*) -> void* { return test_map_bytes[map->id - 1]; },
     .update = [](Map*, const void*, const void*, u64) -> s64 { return 0; },
     .erase = [](Map*, const void*) -> s64 { return 0; },
+    .push = [](Map*, const void*, u64) -> s64 { return 0; },
+    .pop = [](Map*, void*) -> s64 { return 0; },
+    .peek = [](Map*, void*) -> s64 { return 0; },
+    .lookup_percpu = [](Map* map, const void*, u32) -> void* {
+        return test_map_bytes[map->id - 1];
+    },
+    .for_each = [](Map*, ElementVisitor*) -> s64 { return 0; },
     .direct_value = test_map_value,
 };
+
+inline u32 test_map_type(int fd) {
+    switch (fd) {
+        case kProgs:
+            return BPF_MAP_TYPE_PROG_ARRAY;
+        case kPercpu:
+            return BPF_MAP_TYPE_PERCPU_ARRAY;
+        case kQueue:
+            return BPF_MAP_TYPE_QUEUE;
+        case kBloom:
+            return BPF_MAP_TYPE_BLOOM_FILTER;
+        case kArrayOfMaps:
+            return BPF_MAP_TYPE_ARRAY_OF_MAPS;
+        default:
+            return BPF_MAP_TYPE_ARRAY;
+    }
+}
+
+inline void give_test_map_types(Map* maps) {
+    static Btf btf;
+    maps[kLocked].btf = maps[kLocked2].btf = maps[kTyped].btf = &btf;
+    maps[kLocked].spin_lock_offset = maps[kLocked2].spin_lock_offset = kLockOffset;
+    maps[kQueue].key_size = maps[kBloom].key_size = 0;
+    static MapOps no_pop = kTestMapOps, no_for_each = kTestMapOps;
+    no_pop.pop = nullptr;
+    no_for_each.for_each = nullptr;
+    maps[kBloom].ops = &no_pop;
+    maps[kOther].ops = &no_for_each;
+    static Map inner;
+    inner.ops = &kTestMapOps;
+    inner.id = 1;
+    inner.type = BPF_MAP_TYPE_ARRAY;
+    inner.key_size = 4;
+    inner.value_size = 48;
+    inner.max_entries = 4;
+    maps[kArrayOfMaps].inner_meta = &inner;
+}
 
 inline Map* test_map(int fd) {
     static Map maps[kTestMaps];
@@ -38,7 +99,7 @@ inline Map* test_map(int fd) {
     for (int i = 0; !made && i < kTestMaps; ++i) {
         maps[i].ops = &kTestMapOps;
         maps[i].id = u32(i + 1);
-        maps[i].type = i == kProgs ? BPF_MAP_TYPE_PROG_ARRAY : BPF_MAP_TYPE_ARRAY;
+        maps[i].type = test_map_type(i);
         maps[i].key_size = 4;
         maps[i].value_size = i == kProgs ? 4 : 48;
         maps[i].max_entries = 4;
@@ -46,6 +107,7 @@ inline Map* test_map(int fd) {
         if (i == kWriteOnly) maps[i].flags = BPF_F_WRONLY_PROG;
         if (i == kFrozen) maps[i].writers.store(Map::kFrozen, host::Order::Relaxed);
     }
+    if (!made) give_test_map_types(maps);
     made = true;
     return &maps[fd];
 }
@@ -257,11 +319,14 @@ inline Insns leave() {
 struct Verified {
     Errno error;
     std::string log;
+    std::vector<bpf_insn> insns;  // in final form, if accepted
 };
 
 struct TestLoad {
     bool gpl = true;
     bool privileged = true;
+    bool log = true;
+    u32 type = kTestType.type;
     Btf* btf = nullptr;  // with
     std::vector<bpf_func_info> functions = {};
 };
@@ -270,12 +335,14 @@ inline Verified verify(const Insns& insns, const TestLoad& load = {}) {
     host::Cpu::Entry entry;
     static char text[1 << 16];
     Prog prog;
-    prog.type = kTestType.type;
+    prog.type = load.type;
     prog.gpl_compatible = load.gpl;
     EXPECT_TRUE(prog.insns.allocate(insns.size(), host::AllocContext::MaySleep, prog.memory));
     memcpy(prog.insns.data(), insns.data(), insns.size() * sizeof(bpf_insn));
     VerifierInput input;
-    input.log = {kVerifierLogBranches, sizeof text, host::UserAddress{reinterpret_cast<u64>(text)}};
+    if (load.log)
+        input.log = {kVerifierLogBranches, sizeof text,
+                     host::UserAddress{reinterpret_cast<u64>(text)}};
     input.ops = &kTestType;
     input.bpf_capable = input.perfmon_capable = load.privileged;
     input.map_by_fd = [](int fd) -> Result<MapRef> {
@@ -292,7 +359,7 @@ inline Verified verify(const Insns& insns, const TestLoad& load = {}) {
     input.attr = &attr;
     text[0] = '\0';
     const auto result = bpf_check(&prog, input);
-    return {result.error(), text};
+    return {result.error(), text, {prog.insns.begin(), prog.insns.end()}};
 }
 
 // Accepted: error and text are empty.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "kernel/bpf/verifier_case_test.h"
 
+#include "kernel/bpf/btf.h"
+
 namespace barebpf::test {
 
 namespace {
@@ -27,6 +29,7 @@ const MapOps& test_map_ops() {
         MapOps made{};
         made.direct_value = direct_value;
         made.lookup = lookup;
+        made.for_each = [](Map*, ElementVisitor*) -> s64 { return 0; };
         return made;
     }();
     return ops;
@@ -131,6 +134,13 @@ Verdict verify(const VerifierCase& one, u32 log_level) {
     input.bpf_capable = input.perfmon_capable = one.privileged;
     input.map_by_fd = map_by_fd;
     input.put_map = put_map;
+    bpf_attr attr{};
+    attr.func_info = reinterpret_cast<u64>(one.functions.data());
+    attr.func_info_cnt = static_cast<u32>(one.functions.size());
+    attr.func_info_rec_size = sizeof(bpf_func_info);
+    prog.debug.btf = one.btf;
+    input.btf = &kVerifierBtf;
+    input.attr = &attr;
     const auto result = bpf_check(&prog, input);
     expect_nothing_leaked(prog);
     return {result.error(), log_level ? log.data() : "", prog.verified_insns};

@@ -26,6 +26,8 @@ struct VerifierCase {
     As as = As::Packet;
     u32 flags = 0;  // BPF_F_*
     bool privileged = true;
+    Btf* btf = nullptr;  // with
+    std::vector<bpf_func_info> functions = {};
 };
 
 // Descriptor numbers of ld_imm64 in test programs.

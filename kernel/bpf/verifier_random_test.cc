@@ -293,7 +293,67 @@ void RandomProgram::loop(u32 depth) {
     set(counter, Kind::Number);
 }
 
+// The context is the number in the first slot.
+void RandomProgram::call_with_callback() {
+    if (in_subprogram_ || callbacks_.size() > 2) return;
+    const bool of_loop = chance(30);
+    if (chance(80)) {
+        emit(store_imm(BPF_DW, R10, -8, pick<s32>({0, 0, 1, 8, 40})));
+        model_.slot[0] = Kind::Number;
+    }
+    if (!of_loop) {
+        emit(ld_low(R1, BPF_PSEUDO_MAP_FD, kArrayFd));
+        emit(ld_high(0));
+    } else if (chance(70)) {
+        emit(mov_imm(R1, pick<s32>({0, 1, 2, 5, 47, 1000})));
+    } else {
+        emit(mov(R1, number()));
+    }
+    callbacks_.push_back({static_cast<u32>(out_.size()), of_loop});
+    emit(ld_low(R2, BPF_PSEUDO_FUNC, 0));
+    emit(ld_high(0));
+    emit(chance(85) ? mov(R3, R10) : mov_imm(R3, 0));
+    if (out_.back().src_reg == R10) emit(add_imm(R3, -8));
+    emit(mov_imm(R4, 0));
+    emit(call(of_loop ? BPF_FUNC_loop : BPF_FUNC_for_each_map_elem));
+    lose_arguments();
+    set(R0, Kind::Number);
+    if (chance(40)) return;
+    // What the callback left, as an index.
+    emit(load(BPF_DW, R5, R10, -8));
+    set(R5, Kind::Number);
+    if (chance(50)) {
+        emit(jump_imm(pick<u8>({BPF_JLT, BPF_JLE}), R5, pick<s32>({8, 40, 47, 48}), 2));
+        emit(mov_imm(R0, 0));
+        emit(exit());
+    }
+    set(R5, Kind::Small);
+    if (chance(70)) value();
+}
+
+// As the helper calls it: the value in R3, the context in R4; of loop: a number in R1, the context in
+// R2.
+void RandomProgram::callback(bool of_loop) {
+    model_ = {};
+    in_subprogram_ = true;
+    set(of_loop ? R1 : R3, of_loop ? Kind::Number : Kind::Value);
+    const u8 context = of_loop ? R2 : R4;
+    if (chance(30)) block(2, 1 + below(2));
+    if (chance(80)) {
+        emit(load(BPF_DW, R0, context, 0));
+        set(R0, Kind::Number);
+        if (chance(30)) emit(jump_imm(pick<u8>({BPF_JGT, BPF_JEQ, BPF_JNE}), R0, constant(), 2));
+        if (chance(80)) emit(chance(80) ? add_imm(R0, 1) : mov_imm(R0, constant()));
+        emit(chance(95) ? store(BPF_DW, context, 0, R0) : store(BPF_DW, context, 0, R10));
+        emit(mov_imm(R0, 0));
+    }
+    block(1, below(4));
+    if (chance(90)) emit(mov_imm(R0, pick<s32>({0, 0, 0, 1})));
+    emit(exit());
+}
+
 void RandomProgram::statement(u32 depth) {
+    if (with_callbacks_ && below(8) == 0) return call_with_callback();
     switch (below(16)) {
         case 0:
         case 1:
@@ -364,10 +424,18 @@ std::vector<bpf_insn> RandomProgram::make() {
     }
     block(0, 4 + below(20));
     finish();
+    functions_ = {0};
     for (size_t i = 0; i < calls_.size(); ++i) {
         const u32 start = static_cast<u32>(out_.size());
+        functions_.push_back(start);
         subprogram();
         out_[calls_[i]].imm = static_cast<s32>(start - calls_[i] - 1);
+    }
+    for (size_t i = 0; i < callbacks_.size(); ++i) {
+        const u32 start = static_cast<u32>(out_.size());
+        functions_.push_back(start);
+        callback(callbacks_[i].of_loop);
+        out_[callbacks_[i].address].imm = static_cast<s32>(start - callbacks_[i].address - 1);
     }
     return out_;
 }

@@ -12,9 +12,13 @@ namespace barebpf::test {
 
 class RandomProgram {
 public:
-    explicit RandomProgram(u64 seed) : seed_(seed * 2654435761 + 1) {}
+    // callbacks: with calls of for_each_map_elem and loop; such a program needs function information.
+    explicit RandomProgram(u64 seed, bool callbacks = false)
+        : seed_(seed * 2654435761 + 1), with_callbacks_(callbacks) {}
 
     std::vector<bpf_insn> make();
+    // Where its functions begin, in order.
+    const std::vector<u32>& functions() const { return functions_; }
 
 private:
     enum class Kind : u8 { None, Number, Small, Context, Value, Packet, PacketEnd };
@@ -62,11 +66,20 @@ private:
     void block(u32 depth, u32 statements);
     void finish();
     void subprogram();
+    void call_with_callback();
+    void callback(bool of_loop);
 
     u64 seed_;
     Model model_{};
     std::vector<bpf_insn> out_;
     std::vector<u32> calls_;
+    struct Callback {
+        u32 address;  // the instruction that loads the function's address
+        bool of_loop;
+    };
+    std::vector<Callback> callbacks_;
+    std::vector<u32> functions_;
+    bool with_callbacks_;
     bool in_subprogram_ = false;
 };
 

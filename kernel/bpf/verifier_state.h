@@ -108,7 +108,8 @@ struct FuncState {
     u8 frame;            // index of this one in VerifierState::frames
     bool in_callback;    // entered by a helper, not by a call
     u32 call_site;       // instruction that called; kNoCallSite in the first frame
-    u32 callback_depth;  // how often the same call site has entered it on this path
+    u32 callback_depth;  // rounds of the helper with a callback that is being called from here
+    u32 epoch_at_call;   // of a callback: VerifierState::epoch at the call
     // What a callback or global function must return; checked at its exit.
     bool check_return;
     s32 return_min, return_max;
@@ -154,6 +155,8 @@ struct VerifierState {
     u32 locked_id;  // id of the map value whose bpf_spin_lock is held, 0 if none
     const Map* locked_map;
     u32 may_goto_depth;
+    u32 callback_rounds;  // callbacks entered on this path
+    u32 epoch;            // which call of a helper with a callback (check_callback.cc)
 
     HistoryEntry* history;
     u32 history_count, history_capacity;

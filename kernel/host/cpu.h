@@ -13,6 +13,7 @@
 
 #include <host_backend/cpu.h>
 
+#include "kernel/host/cpu_place.h"
 #include "kernel/lib/annotations.h"
 #include "kernel/lib/concepts.h"
 #include "kernel/lib/types.h"
@@ -47,6 +48,16 @@ ALWAYS_INLINE u32 possible_cpus() {
 }
 ALWAYS_INLINE bool in_nmi() {
     return Cpu::in_nmi();
+}
+
+// Where compiled code finds cpu_id(); base None: nowhere. The same answer while a world exists.
+template <class C = Cpu>
+CpuIdPlace cpu_id_place() {
+    if constexpr (requires { C::id_place(); }) {
+        return C::id_place();
+    } else {
+        return {};
+    }
 }
 
 // Interrupts off on this CPU for the guard's life; nests.

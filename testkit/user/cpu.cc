@@ -192,6 +192,19 @@ void outside_the_library() {
 
 }  // namespace barebpf::backend
 
+namespace barebpf::backend {
+
+// The initial-exec model: each thread has its copy at one distance from its thread pointer. The
+// compiler must not fold the difference: the linker would not know the instruction that makes it.
+host::CpuIdPlace Cpu::id_place() {
+    u64 cpu = reinterpret_cast<u64>(&thread_state.cpu);
+    asm("" : "+r"(cpu));
+    const u64 thread = reinterpret_cast<u64>(__builtin_thread_pointer());
+    return {host::CpuIdBase::Thread, static_cast<s32>(cpu - thread)};
+}
+
+}  // namespace barebpf::backend
+
 namespace barebpf::user {
 
 using namespace backend;  // NOLINT: the slots are this file's own

@@ -33,6 +33,10 @@ void Lowering::lower(u32 i) {
             return rotate(op);
         case Kind::Lea:
             return out_.lea(width(op), x(op.dst), memory(op.at));
+        case Kind::CpuId:
+            return cpu_id(op);
+        case Kind::MaskedOffset:
+            return masked_offset(op);
         case Kind::FuncAddress:
             return function_address(op);
         case Kind::Load:

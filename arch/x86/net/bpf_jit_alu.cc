@@ -215,4 +215,19 @@ void Lowering::rotate(const Op& op) {
     out_.rol(w, x(op.dst), count);
 }
 
+// The mask is all ones where the top bits of the number and of limit - number are both clear, which is
+// where number <= limit. It takes the place of a branch, so that a mispredicting CPU adds nothing either.
+void Lowering::masked_offset(const Op& op) {
+    const Register number = kScratch2, mask = kScratch;
+    out_.mov(Width::W64, number, x(op.rhs));
+    out_.load_constant(mask, static_cast<u64>(op.imm));
+    out_.sub(Width::W64, mask, number);
+    out_.or_(Width::W64, mask, number);
+    out_.not_(Width::W64, mask);
+    out_.sar(Width::W64, mask, 63);
+    out_.and_(Width::W64, number, mask);
+    if (op.dst != op.lhs) out_.mov(Width::W64, x(op.dst), x(op.lhs));
+    out_.alu(op.code == BPF_SUB ? Alu::Sub : Alu::Add, Width::W64, x(op.dst), number);
+}
+
 }  // namespace barebpf::x86

@@ -33,6 +33,7 @@ RegSet uses(const Op& op) {
         case Kind::Rotate:
             return reg_bit(op.lhs);
         case Kind::Alu:
+        case Kind::MaskedOffset:
             return reg_bit(op.lhs) | reg_bit(op.rhs);
         case Kind::Branch:
             return reg_bit(op.lhs) | reg_bit(op.rhs) | select_uses(op);

@@ -164,11 +164,35 @@ static bool decode_imm64(const bpf_insn* insn, u32 i, u32 left, Op& op) {
     return true;
 }
 
-static bool decode_one(const bpf_insn* insn, u32 i, u32 left, Op& op) {
-    if (insn->code == BPF_NOSPEC) {
-        op.kind = Kind::Fence;
-        return true;
+// The opcodes of prog.h that no program is loaded with.
+static bool decode_internal(const bpf_insn& insn, Op& op) {
+    switch (insn.code) {
+        case BPF_NOSPEC:
+            op.kind = Kind::Fence;
+            return true;
+        case BPF_CPU_ID:
+            op.kind = Kind::CpuId;
+            op.dst = insn.dst_reg;
+            return host::cpu_id_place().base != host::CpuIdBase::None;
+        case BPF_MASKED_OFFSET:
+            op.kind = Kind::MaskedOffset;
+            op.code = insn.off & kMaskedSubtract ? BPF_SUB : BPF_ADD;
+            op.dst = insn.dst_reg;
+            op.lhs = insn.off & kMaskedNumberIsDst ? insn.src_reg : insn.dst_reg;
+            op.rhs = insn.off & kMaskedNumberIsDst ? insn.dst_reg : insn.src_reg;
+            op.imm = s64{static_cast<u32>(insn.imm)};
+            return true;
+        default:
+            return false;
     }
+}
+
+static bool is_internal(u8 code) {
+    return BPF_CLASS(code) == BPF_ST && BPF_MODE(code) == BPF_MODE(BPF_NOSPEC);
+}
+
+static bool decode_one(const bpf_insn* insn, u32 i, u32 left, Op& op) {
+    if (is_internal(insn->code)) return decode_internal(*insn, op);
     switch (BPF_CLASS(insn->code)) {
         case BPF_ALU:
         case BPF_ALU64:

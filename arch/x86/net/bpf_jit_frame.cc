@@ -20,7 +20,7 @@ static constexpr Register kMap[kRegs] = {
 static bool needs_scratch(const Op& op) {
     if (op.kind == Kind::Alu || op.kind == Kind::AluConst)
         return op.code == BPF_DIV || op.code == BPF_MOD;
-    return op.kind == Kind::Atomic;
+    return op.kind == Kind::Atomic || op.kind == Kind::MaskedOffset;
 }
 
 void Lowering::plan_registers() {

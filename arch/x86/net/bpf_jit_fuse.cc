@@ -79,6 +79,8 @@ u8 Fuser::result_bits(const Op& op) const {
             return op.wide ? 64 : 32;
         case Kind::Load:
             return op.sign ? u8{64} : bits_of(op.size);
+        case Kind::CpuId:
+            return 32;
         case Kind::Atomic:
             return bits_of(op.size);
         default:

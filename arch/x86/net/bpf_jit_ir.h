@@ -28,27 +28,29 @@ inline constexpr RegSet kAllRegs = 0x07FF;
 
 enum class Kind : u8 {
     Nop,
-    Mov,          // dst = lhs; zero-extended unless wide
-    MovConst,     // dst = imm, all 64 bits
-    Extend,       // dst = the low `size` of lhs, sign- or zero-extended (sign: to 32 or 64 bits)
-    Alu,          // dst = lhs `code` rhs
-    AluConst,     // dst = lhs `code` imm
-    Neg,          // dst = -lhs
-    Swap,         // dst = lhs with its low `size` bytes reversed, zero-extended
-    Rotate,       // dst = lhs rotated left by imm
-    Lea,          // dst = address
-    FuncAddress,  // dst = address of the subprogram at `target`
-    Load,         // dst = *(size*)address, sign- or zero-extended to 64 bits
-    Store,        // *(size*)address = rhs
-    StoreConst,   // *(size*)address = imm
-    Fence,        // nothing behind it runs before it, not even by speculation
-    Atomic,       // operation imm on *(size*)address with rhs
-    Jump,         // to target
-    Branch,       // if (lhs `code` rhs)
-    BranchConst,  // if (lhs `code` imm)
-    BranchMem,    // if (*(size*)address `code` imm)
-    CallHelper,   // prog->calls[imm]
-    CallSubprog,  // the one at target
+    Mov,           // dst = lhs; zero-extended unless wide
+    MovConst,      // dst = imm, all 64 bits
+    Extend,        // dst = the low `size` of lhs, sign- or zero-extended (sign: to 32 or 64 bits)
+    Alu,           // dst = lhs `code` rhs
+    AluConst,      // dst = lhs `code` imm
+    Neg,           // dst = -lhs
+    Swap,          // dst = lhs with its low `size` bytes reversed, zero-extended
+    Rotate,        // dst = lhs rotated left by imm
+    Lea,           // dst = address
+    CpuId,         // dst = this CPU's number
+    MaskedOffset,  // dst = lhs + rhs or lhs - rhs (code); 0 for rhs above imm, without a branch
+    FuncAddress,   // dst = address of the subprogram at `target`
+    Load,          // dst = *(size*)address, sign- or zero-extended to 64 bits
+    Store,         // *(size*)address = rhs
+    StoreConst,    // *(size*)address = imm
+    Fence,         // nothing behind it runs before it, not even by speculation
+    Atomic,        // operation imm on *(size*)address with rhs
+    Jump,          // to target
+    Branch,        // if (lhs `code` rhs)
+    BranchConst,   // if (lhs `code` imm)
+    BranchMem,     // if (*(size*)address `code` imm)
+    CallHelper,    // prog->calls[imm]
+    CallSubprog,   // the one at target
     TailCall,
     Exit,
 };

@@ -74,6 +74,7 @@ private:
     void extend(const Op& op);
     void swap(const Op& op);
     void rotate(const Op& op);
+    void masked_offset(const Op& op);
     void move(Width width, Reg dst, Reg src);
 
     void set_flags(const Op& op);
@@ -97,6 +98,7 @@ private:
     void load(const Op& op);
     void store(const Op& op);
     void store_const(const Op& op);
+    void cpu_id(const Op& op);
 
     // bpf_jit_atomic.cc
     void atomic(const Op& op);

@@ -24,4 +24,11 @@ void Lowering::store_const(const Op& op) {
     out_.mov(op.size, memory(op.at), static_cast<s32>(op.imm));
 }
 
+// One load from where the host keeps it (kernel/host/cpu_place.h).
+void Lowering::cpu_id(const Op& op) {
+    const host::CpuIdPlace place = host::cpu_id_place();
+    const Segment segment = place.base == host::CpuIdBase::Thread ? Segment::Fs : Segment::Gs;
+    out_.mov(Width::W32, x(op.dst), Memory::absolute(place.offset).in(segment));
+}
+
 }  // namespace barebpf::x86

@@ -77,15 +77,17 @@ private:
         return ok_ && result.ok();
     }
     void find_subprogs() {
-        std::vector<bool> starts(prog_.insns.size());
+        std::vector<bool> starts(prog_.insns.size()), called_back(prog_.insns.size());
         starts[0] = true;
         for (size_t i = 0; i < prog_.insns.size(); i++) {
             const bpf_insn& in = prog_.insns[i];
             if (in.code == (BPF_JMP | BPF_CALL) && in.src_reg == BPF_PSEUDO_CALL)
                 starts[i + 1 + static_cast<size_t>(s64{in.imm})] = true;
             if (in.code == (BPF_LD | BPF_IMM | BPF_DW)) {
-                if (in.src_reg == BPF_PSEUDO_FUNC)
+                if (in.src_reg == BPF_PSEUDO_FUNC) {
                     starts[i + 1 + static_cast<size_t>(s64{in.imm})] = true;
+                    called_back[i + 1 + static_cast<size_t>(s64{in.imm})] = true;
+                }
                 i++;
             }
         }
@@ -94,7 +96,9 @@ private:
         ok_ = prog_.subprogs.allocate(count, host::AllocContext::MaySleep, prog_.memory);
         size_t n = 0;
         for (size_t i = 0; i < starts.size() && ok_; i++)
-            if (starts[i]) prog_.subprogs[n++] = {static_cast<u32>(i), 512, false, false, false};
+            if (starts[i])
+                prog_.subprogs[n++] = {static_cast<u32>(i), 512,   false, false,
+                                       called_back[i],      &prog_};
     }
 
     Prog prog_;

@@ -17,6 +17,17 @@ constexpr u32 kLoopCounter = 8;  // R8
 constexpr u32 kBase = 9;         // R9
 constexpr u32 kData = 8;         // R0 to R7 hold data
 
+// Calls the function of the program that it is given until it returns 0, as helpers do.
+u64 calling_helper(u64 function, u64 a, u64 b, u64 c, u64) {
+    u64 sum = a;
+    for (u64 i = 0; i < 3; i++) {
+        const u64 result = call_callback(function, i, sum, b, c);
+        sum = sum * 7 + result;
+        if (result % 4 == 0) break;
+    }
+    return sum;
+}
+
 u64 mix_helper(u64 a, u64 b, u64 c, u64 d, u64 e) {
     return (a ^ b * 3) + (c ^ d * 5) + e * 7;
 }
@@ -29,6 +40,7 @@ public:
         out_.clear();
         starts_.clear();
         jumps_.clear();
+        callbacks_.clear();
         head();
         size_t top = out_.size();
         for (u32 i = 0; i < snippets; i++) {
@@ -41,6 +53,7 @@ public:
         out_.push_back(insn(BPF_JMP | BPF_JNE | BPF_K, kLoopCounter, 0, back, 0));
         resolve_jumps();
         tail();
+        callback();
         return out_;
     }
 
@@ -341,8 +354,43 @@ private:
         for (u32 r = 1; r <= 5; r++) out_.push_back(mov_imm(r, interesting()));
     }
 
+    // A helper that calls a function at the program's end, which has registers and a stack of its own.
+    void call_with_callback() {
+        callbacks_.push_back(out_.size());
+        load_imm64(out_, 1, 0);
+        out_[callbacks_.back()].src_reg = BPF_PSEUDO_FUNC;
+        out_.push_back(call_helper(1));
+        for (u32 r = 1; r <= 5; r++) out_.push_back(mov_imm(r, interesting()));
+    }
+
+    void callback() {
+        for (size_t at : callbacks_) out_[at].imm = static_cast<s32>(out_.size() - at - 1);
+        if (callbacks_.empty()) return;
+        const bool saves = chance(50), stack = chance(50);
+        out_.push_back(mov_reg(0, 1));
+        for (u32 r = 6; saves && r <= 9; r++) out_.push_back(mov_reg(r, 1 + r % 4));
+        for (u32 i = 0; i < 6; i++)
+            put(alu_class() | (chance(50) ? BPF_ADD : BPF_XOR) | BPF_X, below(5), 1 + below(4), 0,
+                0);
+        if (stack) {
+            put(BPF_STX | BPF_MEM | BPF_DW, 10, 1 + below(4), -8, 0);
+            put(BPF_LDX | BPF_MEM | BPF_DW, 0, 10, -8, 0);
+        }
+        if (chance(50)) {
+            out_.push_back(call_helper(0));
+            if (saves) put(BPF_ALU64 | BPF_XOR | BPF_X, 0, 6 + below(4), 0, 0);
+        }
+        out_.push_back(exit_insn());
+    }
+
+    void masked_offset() {
+        const u32 dst = reg();
+        put(BPF_MASKED_OFFSET, dst, other(dst), static_cast<s32>(below(4)),
+            interesting() & 0x7fffffff);
+    }
+
     void snippet() {
-        switch (below(12)) {
+        switch (below(13)) {
             case 0:
                 return rotate();
             case 1:
@@ -360,6 +408,8 @@ private:
             case 8:
                 if (chance(50)) return divide();
                 return chance(50) ? atomic() : call();
+            case 9:
+                return chance(50) ? masked_offset() : call_with_callback();
             default:
                 return plain_alu();
         }
@@ -369,6 +419,7 @@ private:
     Insns out_;
     std::vector<size_t> starts_;
     std::vector<std::pair<size_t, size_t>> jumps_;
+    std::vector<size_t> callbacks_;
 };
 
 std::string dump(const Insns& insns) {
@@ -400,7 +451,8 @@ TEST(BpfJitRandom, AgreesWithTheInterpreter) {
     for (u32 n = 0; n < programs; n++) {
         Generator generator(seed + n);
         Insns insns = generator.make(1 + n % 40);
-        TestProgram program(insns, {reinterpret_cast<const void*>(&mix_helper)});
+        TestProgram program(insns, {reinterpret_cast<const void*>(&mix_helper),
+                                    reinterpret_cast<const void*>(&calling_helper)});
         Outcome expected;
         fill(memory, n);
         expected.result = interpret_host(program.prog(), memory, kMemory);

@@ -5,8 +5,8 @@
 #include "kernel/bpf/prog_array.h"
 #include "testkit/data/data_file.h"
 #include "testkit/data/isa_cases.h"
-#include "testkit/test.h"
 #include "testkit/machine.h"
+#include "testkit/test.h"
 
 namespace barebpf::x86::test {
 namespace {
@@ -347,7 +347,7 @@ TEST(TailCall, WorksFromSubprograms) {
 
 // A helper calls back into the program; tail calls are not taken there.
 u64 calls_back(u64 function, u64 argument, u64, u64, u64) {
-    return reinterpret_cast<u64 (*)(u64)>(function)(argument) + 1;
+    return call_callback(function, argument, 0, 0, 0) + 1;
 }
 
 TEST(BpfJit, Callbacks) {
@@ -361,9 +361,54 @@ TEST(BpfJit, Callbacks) {
         if (with_tail_call) append_tail_call(insns, array.address(), 0);
         append(insns, {mov_reg(0, 6), insn(BPF_ALU64 | BPF_MUL | BPF_K, 0, 0, 0, 2), exit_insn()});
         TestProgram program(insns, {reinterpret_cast<const void*>(&calls_back)});
-        program.prog()->subprogs[1].is_callback = true;
+        EXPECT_EQ(interpret(nullptr, program.prog()), 41u);
         ASSERT_TRUE(program.compile() && other.compile());
         EXPECT_EQ(program.run(nullptr, 0), 41u);
+    }
+}
+
+// The CPU that the host says, in every register.
+TEST(BpfJit, ThisCpu) {
+    host::Cpu::Entry entry;
+    for (u32 reg = 0; reg < 10; reg++) {
+        Insns insns = {mov_imm(reg, -1), insn(BPF_CPU_ID, reg, 0, 0, 0)};
+        append(insns, {mov_reg(0, reg), exit_insn()});
+        TestProgram program(insns);
+        EXPECT_EQ(interpret(nullptr, program.prog()), host::cpu_id());
+        ASSERT_TRUE(program.compile());
+        EXPECT_EQ(program.run(nullptr, 0), host::cpu_id()) << "R" << reg;
+    }
+}
+
+TEST(BpfJit, MaskedOffset) {
+    struct Case {
+        s16 how;
+        u64 dst, src;
+        u32 limit;
+        u64 expected;
+    };
+    constexpr s16 kSwap = kMaskedNumberIsDst, kSub = kMaskedSubtract;
+    constexpr u64 kTop = u64{1} << 63;
+    const Case cases[] = {
+        {0, 1000, 7, 7, 1007},           {0, 1000, 8, 7, 1000},
+        {0, 1000, 0, 0, 1000},           {0, 1000, 1, 0, 1000},
+        {0, 1000, ~u64{0}, 7, 1000},     {0, 1000, kTop, 7, 1000},
+        {0, 1000, kTop + 7, 7, 1000},    {0, 1000, 0x7fffffff, 0x7fffffff, 0x800003e7},
+        {kSub, 1000, 7, 7, 993},         {kSub, 1000, 8, 7, 1000},
+        {kSwap, 7, 1000, 7, 1007},       {kSwap, 8, 1000, 7, 1000},
+        {kSwap, ~u64{0}, 1000, 7, 1000},
+    };
+    for (const Case& c : cases) {
+        Insns insns;
+        load_imm64(insns, 6, c.dst);
+        load_imm64(insns, 2, c.src);
+        append(insns, {insn(BPF_MASKED_OFFSET, 6, 2, c.how, static_cast<s32>(c.limit)),
+                       mov_reg(0, 6), exit_insn()});
+        TestProgram program(insns);
+        EXPECT_EQ(interpret(nullptr, program.prog()), c.expected);
+        ASSERT_TRUE(program.compile());
+        EXPECT_EQ(program.run(nullptr, 0), c.expected)
+            << c.dst << " " << c.src << " limit " << c.limit << " how " << c.how;
     }
 }
 

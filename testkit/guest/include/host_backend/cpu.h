@@ -9,6 +9,7 @@
 #include <guest_arch/cpu.h>
 #include <host_backend/atomic.h>
 
+#include "kernel/host/cpu_place.h"
 #include "kernel/lib/annotations.h"
 #include "kernel/lib/types.h"
 #include "testkit/guest/cpu_area.h"
@@ -67,6 +68,9 @@ struct Cpu {
 
     static ALWAYS_INLINE u32 id() {
         return guest::this_cpu();
+    }
+    static host::CpuIdPlace id_place() {
+        return {host::CpuIdBase::Kernel, __builtin_offsetof(guest::CpuArea, id)};
     }
     static ALWAYS_INLINE u32 possible() {
         return guest::cpu_count;

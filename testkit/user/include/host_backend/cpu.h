@@ -11,6 +11,7 @@
 
 #include <host_backend/atomic.h>
 
+#include "kernel/host/cpu_place.h"
 #include "kernel/lib/annotations.h"
 #include "kernel/lib/types.h"
 
@@ -110,6 +111,7 @@ struct Cpu {
 #endif
         return cpu;
     }
+    static host::CpuIdPlace id_place();
     static ALWAYS_INLINE u32 possible() {
         return cpu_count;
     }
