@@ -29,12 +29,14 @@ struct key16 {
 
 /* A loaded object; one for each size of the hash map. */
 struct world {
+    const char* path;
     unsigned long long entries;
     struct bpf_object* object;
     struct world* next;
 };
 
 static const char *alu_path, *map_path;
+static char prog_path[4096]; /* prog_rows.bpf.o: rows do_*, beside the map rows */
 static struct world* worlds;
 static unsigned char packet[kFrames * kFrameSize];
 
@@ -72,6 +74,7 @@ static int fill_hash(struct bpf_object* object, unsigned long long entries) {
 
 static struct world* load(const char* path, unsigned long long entries) {
     struct world* w = calloc(1, sizeof *w);
+    w->path = path;
     w->entries = entries;
     w->object = bpf_object__open_file(path, NULL);
     if (!w->object) return NULL;
@@ -87,10 +90,11 @@ static struct world* load(const char* path, unsigned long long entries) {
     return worlds = w;
 }
 
-static struct world* find_world(unsigned long long entries) {
+static struct world* find_world(const char* row, unsigned long long entries) {
+    const char* path = !strncmp(row, "do_", 3) ? prog_path : entries ? map_path : alu_path;
     for (struct world* w = worlds; w; w = w->next)
-        if (w->entries == entries) return w;
-    return load(entries ? map_path : alu_path, entries);
+        if (w->path == path && w->entries == entries) return w;
+    return load(path, entries);
 }
 
 static int run_once(int fd, int repeat, unsigned* result, unsigned* ns) {
@@ -210,6 +214,9 @@ static void keyless_row(const char* row) {
 int main(int argc, char** argv) {
     if (argc != 3) return fprintf(stderr, "usage: compare_client ALU_ROWS.o MAP_ROWS.o\n"), 2;
     alu_path = argv[1], map_path = argv[2];
+    const char* folder = strrchr(map_path, '/');
+    snprintf(prog_path, sizeof prog_path, "%.*sprog_rows.bpf.o",
+             folder ? (int)(folder + 1 - map_path) : 0, map_path);
     make_packet();
     libbpf_set_print(NULL); /* the answer says what failed */
     libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
@@ -230,7 +237,7 @@ int main(int argc, char** argv) {
             lpm_row(row, entries);
             continue;
         }
-        struct world* w = find_world(entries);
+        struct world* w = find_world(row, entries);
         if (!w) {
             printf("error %s: cannot load: %s\n", row, strerror(errno));
         } else if (!strncmp(row, "bpf_", 4)) {
