@@ -65,6 +65,9 @@ void run(std::initializer_list<Case> cases) {
             load.btf = types.finish();
         }
         expect_verdict(c.name, built.insns, c.error, c.text, load);
+        if (!load.log) continue;
+        load.flags = BPF_F_TEST_STATE_FREQ;
+        expect_verdict(c.name, built.insns, c.error, c.text, load);
     }
 }
 

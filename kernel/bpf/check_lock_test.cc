@@ -184,13 +184,17 @@ TEST(Locks, TellStatesApart) {
         {"held or not",
          number + found(R6) + Insns{insn_jump_imm(BPF_JEQ, R8, 0, 3)} + take(R6) +
              Insns{insn_mov_imm(R0, 0), insn_mov_imm(R1, 0)} + give(R6) + leave(),
-         Errno::Inval, "bpf_spin_unlock without taking a lock"},
+         Errno::Inval,
+         "bpf_spin_unlock without taking a lock",
+         {.flags = BPF_F_TEST_STATE_FREQ}},
         {"one or the other",
          number + found(R6) + found(R7) + Insns{insn_jump_imm(BPF_JEQ, R8, 0, 4)} + take(R6) +
              Insns{make_insn(BPF_JMP | BPF_JA, 0, 0, 3, 0)} + take(R7) +
              Insns{insn_mov_imm(R0, 0), insn_mov_imm(R1, 0), insn_mov_imm(R2, 0)} + give(R6) +
              leave(),
-         Errno::Inval, "bpf_spin_unlock of different lock"},
+         Errno::Inval,
+         "bpf_spin_unlock of different lock",
+         {.flags = BPF_F_TEST_STATE_FREQ}},
     });
 }
 

@@ -15,6 +15,11 @@ constexpr TestLoad kUnprivileged{.privileged = false};
 Insns start(s32 off = 0) {
     return Insns{load(BPF_W, R7, R1, 8)} + load_value(R6, kArray, off);
 }
+// R6 = the value plus 24 to 40.
+Insns between() {
+    return start() + Insns{load(BPF_W, R8, R1, 8), alu_imm(BPF_AND, R8, 16), add_imm(R8, 24),
+                           alu(BPF_ADD, R6, R8)};
+}
 Insns finish(u8 pointer = R6) {
     return {load(BPF_B, R0, pointer, 0), mov_imm(R0, 0), exit()};
 }
@@ -41,7 +46,7 @@ TEST(Unprivileged, IndexesWithinBounds) {
          kOk, ""},
         {"the number plus the pointer",
          start() + Insns{alu_imm(BPF_AND, R7, 31), alu(BPF_ADD, R7, R6)} + finish(R7), kOk, ""},
-        {"back", start(40) + Insns{alu_imm(BPF_AND, R7, 31), alu(BPF_SUB, R6, R7)} + finish(), kOk,
+        {"back", between() + Insns{alu_imm(BPF_AND, R7, 7), alu(BPF_SUB, R6, R7)} + finish(), kOk,
          ""},
         {"not from 0",
          start() + Insns{alu_imm(BPF_AND, R7, 15), alu_imm(BPF_ADD, R7, 8), alu(BPF_ADD, R6, R7)} +
@@ -65,7 +70,8 @@ TEST(Unprivileged, LeavesNoBounds) {
          start(8) + Insns{alu_imm(BPF_AND, R7, 15), alu(BPF_SUB, R6, R7)} + finish(), Errno::Acces,
          "goes out of range, prohibited for !root"},
         {"negative or not",
-         start() + Insns{load(BPF_DW, R7, R6, 0), alu(BPF_ADD, R6, R7)} + finish(), Errno::Acces,
+         start(8) + Insns{load_signed(BPF_B, R7, R6, 0), alu(BPF_ADD, R6, R7)} + finish(),
+         Errno::Acces,
          "R7 has unknown scalar with mixed signed bounds, pointer arithmetic with it prohibited "
          "for "
          "!root"},
@@ -134,7 +140,11 @@ TEST(Unprivileged, IsGuardedInTheInstruction) {
     EXPECT_EQ(insn.imm, 7);
     EXPECT_EQ(insn.off, 0);
     EXPECT_EQ(barriers, 0u);
-    EXPECT_EQ(masked(Insns{alu(BPF_SUB, R6, R7)} + finish()).off, kMaskedSubtract);
+    insn = guarded(between() + Insns{alu_imm(BPF_AND, R7, 7), alu(BPF_SUB, R6, R7)} + finish(),
+                   BPF_MASKED_OFFSET, &barriers);
+    EXPECT_EQ(insn.off, kMaskedSubtract);
+    EXPECT_EQ(insn.imm, 7);
+    EXPECT_EQ(barriers, 1u);
     EXPECT_EQ(masked(Insns{alu(BPF_ADD, R7, R6)} + finish(R7)).off, kMaskedNumberIsDst);
 
     insn = guarded(start() + Insns{mov_imm(R7, 8), alu(BPF_ADD, R6, R7)} + finish(),

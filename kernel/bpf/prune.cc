@@ -212,21 +212,20 @@ bool state_covers(VerifierEnv& env, const VerifierState& old, const VerifierStat
     return true;
 }
 
+// The way here will never have complete marks. All that lies before a state of that kind is of it too.
+void compare_all_before(VerifierEnv& env) {
+    for (VerifierState* up = env.state->parent; up && !up->all_details; up = up->parent)
+        up->all_details = true;
+}
+
 // The path from here on is that of `old`: so are its reads and what it relied on.
 Result<void> take_marks(VerifierEnv& env, const VerifierState& old) {
     for (u32 f = 0; f <= old.current; ++f)
         if (old.stack_read[f]) mark_slots_read(env, f, old.stack_read[f]);
     TRY(push_history(env, 0, 0));
     TRY(propagate_precision(env, old));
-    if (old.all_details)
-        for (VerifierState* up = env.state->parent; up; up = up->parent) up->all_details = true;
+    if (old.all_details) compare_all_before(env);
     return {};
-}
-
-// A loop that may_goto or a helper ends. What its head relies on in the end, the way round relied on
-// too, and so did what came before the head; nobody will tell them.
-void close_loop(VerifierEnv& env) {
-    for (VerifierState* up = env.state->parent; up; up = up->parent) up->all_details = true;
 }
 
 Result<void> refuse_endless(VerifierEnv& env, const VerifierState& old) {
@@ -252,7 +251,9 @@ bool is_next_round(VerifierEnv& env, const VerifierState& old) {
 Match compare_unfinished(VerifierEnv& env, const VerifierState& old) {
     if (is_next_round(env, old)) {
         if (!state_covers(env, old, *env.state, Exactness::Range)) return Match::None;
-        close_loop(env);
+        // A loop that may_goto or a helper ends. What its head relies on in the end, the way round
+        // relied on too, and so did what came before the head; nobody will tell them.
+        compare_all_before(env);
         return Match::Covered;
     }
     if (old.may_goto_depth != env.state->may_goto_depth ||

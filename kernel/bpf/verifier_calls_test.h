@@ -327,6 +327,7 @@ struct TestLoad {
     bool privileged = true;
     bool log = true;
     u32 type = kTestType.type;
+    u32 flags = 0;       // BPF_F_*
     Btf* btf = nullptr;  // with
     std::vector<bpf_func_info> functions = {};
 };
@@ -336,6 +337,7 @@ inline Verified verify(const Insns& insns, const TestLoad& load = {}) {
     static char text[1 << 16];
     Prog prog;
     prog.type = load.type;
+    prog.flags = load.flags;
     prog.gpl_compatible = load.gpl;
     EXPECT_TRUE(prog.insns.allocate(insns.size(), host::AllocContext::MaySleep, prog.memory));
     memcpy(prog.insns.data(), insns.data(), insns.size() * sizeof(bpf_insn));

@@ -305,7 +305,7 @@ void RandomProgram::call_with_callback() {
         emit(ld_low(R1, BPF_PSEUDO_MAP_FD, kArrayFd));
         emit(ld_high(0));
     } else if (chance(70)) {
-        emit(mov_imm(R1, pick<s32>({0, 1, 2, 5, 47, 1000})));
+        emit(mov_imm(R1, pick<s32>({1, 2, 5, 47, 1000})));
     } else {
         emit(mov(R1, number()));
     }
