@@ -210,7 +210,7 @@ consteval MapOps common_ops() {
 
 template <u32 kKey, class Storage>
 consteval MapOps of_maps_ops() {
-    MapOps ops = common_ops<kKey, Storage, InnerMaps>();
+    MapOps ops = common_ops<kAnyKey, Storage, InnerMaps>();  // programs only look up
     ops.free = free_of_maps<Storage>;
     ops.lookup = lookup_inner<kKey, Storage>;
     ops.update_from_user = update_inner<Storage>;

@@ -364,6 +364,25 @@ TEST_P(HashKinds, ALargeMapIsFreedInSteps) {
     host::rcu_barrier();
 }
 
+// Without preallocation memory comes as it is needed; when it does not, there is the reserve.
+TEST_P(HashKinds, AFailedAllocationStopsNoInsert) {
+    constexpr u32 kCount = 1500;
+    for (u64 fail = 0;; ++fail) {
+        make(2 * kCount);
+        machine::fail_allocation_after(fail);
+        u32 refused = 0;
+        for (u32 i = 0; i < kCount; ++i) refused += update(i, i) != 0;
+        const bool failed = machine::stop_failing_allocations();
+        EXPECT_EQ(refused, 0u) << fail;
+        for (u32 i = 0; i < kCount; ++i) ASSERT_NE(lookup(i), nullptr);
+        map_put(map_);
+        map_ = nullptr;
+        host::rcu_barrier();
+        if (!failed) break;
+        ASSERT_LT(fail, u64{200});
+    }
+}
+
 TEST_P(HashKinds, EachFailedAllocationIsCleanedUp) {
     host::rcu_barrier();
     const machine::LiveMemory before = machine::live_memory();
