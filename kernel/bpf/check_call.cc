@@ -2,6 +2,7 @@
 // Helper calls: whether the program may make them, and what is known afterwards.
 #include "kernel/bpf/check_call.h"
 
+#include "kernel/bpf/stackmap.h"
 #include "kernel/host/cpu.h"
 
 namespace barebpf {
@@ -12,7 +13,9 @@ void append_to(TextBuffer& out, HelperRef helper) {
 }
 
 const HelperProto* find_helper(const VerifierEnv& env, u32 id) {
-    return env.ops ? env.ops->helper_proto(id, env.prog) : base_helper_proto(id);
+    if (env.ops) return env.ops->helper_proto(id, env.prog);
+    const HelperProto* of_host = stack_helper_proto(id);
+    return of_host ? of_host : base_helper_proto(id);
 }
 
 namespace {

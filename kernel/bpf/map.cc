@@ -206,6 +206,8 @@ const MapOps* map_ops(u32 map_type) {
             return &kStackMapOps;
         case BPF_MAP_TYPE_BLOOM_FILTER:
             return &kBloomFilterMapOps;
+        case BPF_MAP_TYPE_STACK_TRACE:
+            return &kStackTraceMapOps;
         default:
             return nullptr;
     }

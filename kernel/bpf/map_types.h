@@ -22,6 +22,7 @@ extern const MapOps kLpmTrieMapOps;
 extern const MapOps kQueueMapOps;
 extern const MapOps kStackMapOps;
 extern const MapOps kBloomFilterMapOps;
+extern const MapOps kStackTraceMapOps;
 
 // The largest block that Linux's kmalloc() gives: the limit behind several E2BIG.
 inline constexpr u64 kKmallocMaxSize = u64{1} << 22;

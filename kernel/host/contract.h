@@ -16,5 +16,6 @@
 #include "kernel/host/random.h"
 #include "kernel/host/rcu.h"
 #include "kernel/host/spinlock.h"
+#include "kernel/host/stack_trace.h"
 #include "kernel/host/usercopy.h"
 #include "kernel/host/wake.h"

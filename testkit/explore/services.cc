@@ -9,6 +9,7 @@
 #include <host_backend/fd.h>
 #include <host_backend/log.h>
 #include <host_backend/random.h>
+#include <host_backend/stack_trace.h>
 #include <host_backend/usercopy.h>
 #include <host_backend/wake.h>
 #include <string.h>
@@ -115,6 +116,13 @@ bool host_copy_from_user(void* to, u64 from, size_t size) {
 bool host_copy_to_user(u64 to, const void* from, size_t size) {
     memcpy(reinterpret_cast<void*>(to), from, size);
     return true;
+}
+// Fibers have no stack worth telling of.
+u32 host_stack_walk(const void*, u32, u64*, u32) {
+    return 0;
+}
+u32 host_stack_walk_user(u32, u64*, u32) {
+    return 0;
 }
 bool host_read_nofault(void* to, u64 from, size_t size) {
     return host_copy_from_user(to, from, size);
