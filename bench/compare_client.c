@@ -166,6 +166,7 @@ static void memory_row(int fd, unsigned long long entries) {
 }
 
 #include "hash_client.h"
+#include "lru_client.h"
 
 /* Rows of programs/hash_rows.bpf.c. */
 static int is_hash_row(const char* row) {
@@ -235,6 +236,11 @@ int main(int argc, char** argv) {
         }
         if (!strncmp(row, "lpm", 3)) {
             lpm_row(row, entries);
+            continue;
+        }
+        if (!strncmp(row, "lru_", 4)) {
+            const char* slash = strrchr(map_path, '/');
+            lru_row(row, entries, map_path, slash ? (int)(slash + 1 - map_path) : 0);
             continue;
         }
         struct world* w = find_world(row, entries);
