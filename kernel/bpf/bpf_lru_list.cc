@@ -14,7 +14,7 @@ using host::Order;
 
 namespace {
 u32 choose_batch(u32 nodes, u32 cpus) {
-    const u32 share = nodes / cpus / 2;
+    const u32 share = nodes / cpus / 4;
     return share < 1 ? 1 : share > BpfLruList::kLargestBatch ? BpfLruList::kLargestBatch : share;
 }
 

@@ -23,7 +23,7 @@
 // the oldest is taken all the same (forced). Rotation: active gives its oldest to inactive while it
 // is the longer one, and a hand walks inactive towards the new end and promotes what was referenced.
 //
-// The batch is clamp(entries / CPUs / 2, 1, 128), 4 for lists of a CPU; a batch of free nodes
+// The batch is clamp(entries / CPUs / 4, 1, 128), 4 for lists of a CPU; a batch of free nodes
 // shrinks with what is left of them. A step of a rotation, and the search for victims, look at up to
 // four times as many, at most 128 (4 for lists of a CPU). Who fills up visits another CPU in turn: one that has not
 // filled up for kIdleVisits visits gives back what it holds.

@@ -105,7 +105,7 @@ TEST_F(BpfLruListTest, AFullTableStaysFull) {
 }
 
 TEST_F(BpfLruListTest, WithoutReferencesTheOldestGoesFirst) {
-    constexpr u32 kNodes = 256;
+    constexpr u32 kNodes = 1024;
     make(kNodes);
     Table table(kNodes);
     std::vector<u32> order;
@@ -115,7 +115,7 @@ TEST_F(BpfLruListTest, WithoutReferencesTheOldestGoesFirst) {
 }
 
 TEST_F(BpfLruListTest, WhatIsReferencedOutlivesWhatIsNot) {
-    constexpr u32 kNodes = 256;
+    constexpr u32 kNodes = 1024;
     make(kNodes);
     Table table(kNodes);
     std::vector<u32> nodes;
@@ -129,7 +129,7 @@ TEST_F(BpfLruListTest, WhatIsReferencedOutlivesWhatIsNot) {
 
 // Referenced twice, it is in active, and outlives whole generations of those that came and went.
 TEST_F(BpfLruListTest, ActiveOnesSurviveAScan) {
-    constexpr u32 kNodes = 256;
+    constexpr u32 kNodes = 1024;
     make(kNodes);
     Table table(kNodes);
     std::vector<u32> hot;
@@ -144,7 +144,7 @@ TEST_F(BpfLruListTest, ActiveOnesSurviveAScan) {
 }
 
 TEST_F(BpfLruListTest, AVictimThatIsReferencedMeanwhileIsSpared) {
-    constexpr u32 kNodes = 256;
+    constexpr u32 kNodes = 1024;
     make(kNodes);
     const u32 batch = list_.batch();
     ASSERT_GT(batch, 2u);
@@ -226,7 +226,7 @@ TEST_F(BpfLruListTest, TheBatchFollowsSizeAndCpus) {
     const u32 cpus = host::possible_cpus();
     const struct {
         u32 nodes, batch;
-    } cases[] = {{1, 1}, {cpus, 1}, {cpus * 8, 4}, {cpus * 200, 100}, {cpus * 1000, 128}};
+    } cases[] = {{1, 1}, {cpus, 1}, {cpus * 8, 2}, {cpus * 200, 50}, {cpus * 1000, 128}};
     for (const auto& c : cases) {
         make(c.nodes);
         EXPECT_EQ(list_.batch(), c.batch) << c.nodes;
