@@ -99,7 +99,7 @@ TEST_F(BpfLruListTest, AFullTableStaysFull) {
     for (u32 i = 0; i < 1000; ++i) {
         ASSERT_NE(insert(table), 0u);
         if (i >= 100) {
-            EXPECT_EQ(table.size(), 100u);
+            EXPECT_GE(table.size(), 99u);  // all but what is evicted ahead of need
         }
     }
 }
@@ -176,7 +176,7 @@ TEST_F(BpfLruListTest, WhereAllAreReferencedOneIsForcedOut) {
 
 TEST_F(BpfLruListTest, NoneWhereNothingCanBeEvictedAndNothingIsLost) {
     for (const Flavour flavour : {Flavour::Common, Flavour::PerCpu}) {
-        constexpr u32 kNodes = 64;
+        const u32 kNodes = 8 * host::possible_cpus();  // nothing is evicted ahead of need
         make(kNodes, flavour);
         Table table(kNodes);
         for (u32 i = 0; i < 2 * kNodes; ++i) insert(table);
@@ -357,10 +357,14 @@ TEST_F(LruTorture, ListsOfEachCpu) {
 struct Intruder {
     BpfLruList* list;
     Table* table;
-    Atomic<u32> taken{}, refused{}, doubled{};
+    u32 nodes;
+    Atomic<u32> turns{}, taken{}, refused{}, doubled{};
 
     static void run(void* argument) { static_cast<Intruder*>(argument)->once(); }
     void once() {
+        // One of theirs, wherever it is.
+        const u32 any = 1 + turns.fetch_add(1, Order::Relaxed) % nodes;
+        if (table->erase(any)) list->give_back(any);
         const u32 node = list->take(*table);
         if (!node) {
             refused.fetch_add(1, Order::Relaxed);
@@ -380,7 +384,7 @@ TEST_F(BpfLruListTest, NmisTakeAndGiveBackAnywhere) {
     make(kNodes);
     Table table(kNodes);
     table.recording = false;
-    Intruder intruder{.list = &list_, .table = &table};
+    Intruder intruder{.list = &list_, .table = &table, .nodes = kNodes};
     Atomic<u32> failed{};
     test::run_on_cpus(1, [&](u32) {
         inject::Storm storm({.kind = inject::Kind::Nmi, .cpu_count = 1, .mean_gap_ns = 20'000},
@@ -432,7 +436,7 @@ TEST_F(BpfLruListTest, AnNmiBeforeEachInstruction) {
     Table table(kNodes);
     table.recording = false;
     for (u32 i = 0; i < 3 * kNodes; ++i) insert(table);
-    Intruder intruder{.list = &list_, .table = &table};
+    Intruder intruder{.list = &list_, .table = &table, .nodes = kNodes};
     for (const bool erase : {false, true}) {
         Step step{&list_, &table, erase, erase ? insert(table) : 0};
         if (!trace.record(inject::Trace::Where::Everywhere, run_step, &step)) {

@@ -100,6 +100,7 @@ public:
         } else if (result != -to_int(Errno::Busy) && result != -to_int(Errno::NoMem)) {
             count(bad_);
         }
+        if (turn % 4 == 1) subject_->erase(11);  // theirs, perhaps in a list that they have locked
         subject_->reference(1);
         subject_->update(2, turn, BPF_EXIST);
         for (u32 theirs = 0; theirs < 3; ++theirs) {
@@ -204,7 +205,9 @@ TEST_F(LruInject, AnNmiBeforeEachInstruction) {
 void LruInject::others_go_on(const Operation& operation) {
     Atomic<u32> bad{};
     u32 stood = 0;
-    for (u32 i = 0; i < trace.size(); i += 11) {
+    // Not every one: the neighbours of an instruction are in the same state.
+    const u32 step = trace.size() / 24 + 1;
+    for (u32 i = 0; i < trace.size(); i += step) {
         operation.prepare(subject_);
         inject::Hold hold(trace[i], 1);
         Atomic<u32> done{};
@@ -218,8 +221,8 @@ void LruInject::others_go_on(const Operation& operation) {
             }
             while (!hold.is_held() && !done.load(Order::Acquire)) host::spin_hint();
             if (cpu == 2) {
-                for (u32 key = 0; key < 20; ++key) {
-                    if (subject_.update(5000 + i * 20 + key, i)) bad.fetch_add(1, Order::Relaxed);
+                for (u32 key = 0; key < 6; ++key) {
+                    if (subject_.update(5000 + i * 6 + key, i)) bad.fetch_add(1, Order::Relaxed);
                 }
                 return;
             }
@@ -229,7 +232,7 @@ void LruInject::others_go_on(const Operation& operation) {
         });
         ASSERT_EQ(bad.load(Order::Relaxed), 0u) << operation.name << " instruction " << i;
     }
-    EXPECT_GT(stood, trace.size() / 33) << operation.name;
+    EXPECT_GT(stood, trace.size() / step / 3) << operation.name;
 }
 
 TEST_F(LruInject, OthersGoOnWhileACpuStandsStill) {
