@@ -2,9 +2,6 @@
 // Mappings of our descriptors. They are real mappings of the page file (testkit/user/mappings.cc),
 // which the kernel protects by the descriptor they were made with; what is added here is the record
 // of them, and the rules by which Linux's own mappings of maps differ from those of a file.
-//
-// epoll_ctl(), epoll_wait(), poll() and select() come with the ring buffer: its readers
-// need the level of readiness checked after a wake-up (user::fd_poll(), user::fd_drain()).
 #include <sys/mman.h>
 
 #include "testkit/preload/interpose.h"
