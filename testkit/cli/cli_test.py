@@ -162,6 +162,11 @@ class Run(Scratch):
         self.assertEqual([(e["key"], e["value"]) for e in maps["outer"]["elements"]], [(1, "first"), (3, "second")])
         self.assertEqual(maps["second"]["elements"][1]["value"], packets)
         self.assertIn("cannot be read", maps["events"]["note"])
+        self.assertEqual([(e["key"], e["value"]) for e in maps["routes"]["elements"]], [("10.1.0.0/16", 7)])
+        self.assertEqual([int(e["value_bytes"][:2]) for e in maps["queue"]["elements"]], [7, 8, 7, 8])
+        self.assertEqual([int(e["value_bytes"][:2]) for e in maps["stack"]["elements"]], [8, 7, 8, 7])
+        self.assertEqual(maps["filter"]["map_extra"], 3)
+        self.assertIn("3 hash functions", maps["filter"]["note"])
         text = barebpf("run", own("shapes"), "--pcap", capture("mixed")).stdout.decode()
         for phrase in "key  cpu  packets  bytes", "events (perf_event_array, 64 slots)", "outer (array_of_maps, 2 of 4":
             self.assertIn(phrase, text)
