@@ -121,17 +121,18 @@ public:
         return node_ != BpfLruList::kNone;
     }
 
-    // 0, -errno or kGone.
+    // 0, -errno or kGone. (The lock is named as in take_node(), so that the compiler sees that they exclude each
+    // other.)
     template <u32 kKey, class Value>
     ALWAYS_INLINE s64 store(const void* key, const void* value) {
-        HashBucket* const bucket = where_.bucket;
         host::IrqState irq;
-        if (UNLIKELY(!bucket->lock.acquire_in_any_context(&irq))) return -to_int(Errno::Busy);
-        host::Guard<HashBucket::Lock, host::Adopt> guard(bucket->lock, irq);
-        const Place place = find_locked<kKey, Lru>(map_, bucket, where_.tag, key);
+        if (UNLIKELY(!where_.bucket->lock.acquire_in_any_context(&irq)))
+            return -to_int(Errno::Busy);
+        host::Guard<HashBucket::Lock, host::Adopt> guard(where_.bucket->lock, irq);
+        const Place place = find_locked<kKey, Lru>(map_, where_.bucket, where_.tag, key);
         if (place.name) {
             if (flags_ == BPF_NOEXIST) return -to_int(Errno::Exist);
-            return exchange<kKey, Value>(bucket, place, key, value);
+            return exchange<kKey, Value>(where_.bucket, place, key, value);
         }
         if (flags_ == BPF_EXIST) return -to_int(Errno::NoEnt);
         if (UNLIKELY(!node_)) return kGone;
@@ -139,7 +140,7 @@ public:
         fill<kKey, Lru, Value>(map_, index, key, value);
         map_->lru.untouch(index);
         map_->lru.set_place(node_, place_of(map_, where_));
-        link_new<Lru>(map_, bucket, where_.tag, index);
+        link_new<Lru>(map_, where_.bucket, where_.tag, index);
         node_ = BpfLruList::kNone;
         return 0;
     }
