@@ -189,7 +189,7 @@ u32 next_leaf(const LpmTrie* trie, const u8* data, u32 prefixlen, bool there) {
 s64 next_key(Map* map, const void* key, void* next) {
     const auto* trie = static_cast<const LpmTrie*>(map);
     const u32 prefixlen = key ? load_unaligned<u32>(key) : ~u32{0};
-    const u8* data = static_cast<const u8*>(key) + kLengthBytes;
+    const u8* data = key ? static_cast<const u8*>(key) + kLengthBytes : nullptr;
     const bool there = prefixlen <= trie->max_prefixlen && has_prefix(trie, data, prefixlen);
     const bool last = there && prefixlen == 0;  // the one that covers all
     const u32 found = last ? 0 : next_leaf(trie, data, prefixlen, there);

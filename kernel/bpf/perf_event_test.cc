@@ -3,6 +3,7 @@
 // other; and the map of events, down to a program's output.
 #include "kernel/bpf/perf_event.h"
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -131,7 +132,7 @@ TEST_F(PerfEventTest, ARecordHoldsWhatWasWrittenAndZerosToEight) {
         std::memcpy(&raw, records[0].body.data(), 4);
         EXPECT_EQ(raw, (size + 4 + 7) / 8 * 8 - 4);
         ASSERT_EQ(records[0].body.size(), raw + 4u);
-        EXPECT_EQ(std::memcmp(records[0].body.data() + 4, data.data(), size), 0);
+        EXPECT_TRUE(std::equal(data.begin(), data.begin() + size, records[0].body.begin() + 4));
         for (u32 i = size; i < raw; ++i) EXPECT_EQ(records[0].body[4 + i], 0);
     }
 }
