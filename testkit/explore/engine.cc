@@ -14,7 +14,10 @@ Engine engine;
 
 namespace {
 constexpr u32 kStart = kMaxCpus + 1;  // who decides where to begin
-}
+// Spins of all together without a write, none of them in an NMI, after which nobody is expected to get further. More
+// than any loop that spins a limited number of times.
+constexpr u32 kFutile = 1000;
+}  // namespace
 
 // ── Choices ───────────────────────────────────────────────────────────────────────────────────
 
@@ -59,15 +62,22 @@ bool Engine::add_enabled(Point* point, Cost cost, bool spinners) {
     return point->count != 0;
 }
 
+// Bounded waits of an NMI that nobody can end are long, and all the same.
+void Engine::count_step() {
+    u64& steps = current_->stalled ? stalled_steps_ : steps_;
+    const u64 limit = options_->max_steps * (current_->stalled ? 100u : 1u);
+    if (++steps > limit) stop(Finding::Livelock, "no end within max_steps");
+}
+
 void Engine::step(const void* location, bool write) {
     if (!running_) return;
     Cpu& me = *current_;
-    if (++steps_ > options_->max_steps) stop(Finding::Livelock, "no end within max_steps");
+    count_step();
     const bool shared = location && is_shared(location);
     const bool nmi = options_->nmis && me.nmi == 0 && me.number < options_->cpus;
     for (;;) {
         const u32 decision = me.decisions++;
-        if (location && !shared) break;
+        if ((location && !shared) || me.stalled) break;
         Point point(me.number, decision);
         point.add(Act::Go, Cost::Free, 0);
         if (shared) add_enabled(&point, Cost::Preemption, false);
@@ -133,14 +143,39 @@ void Engine::block(Wait wait, const void* on, u64 ticket) {
 void Engine::spin() {
     if (!running_) return;
     Cpu& me = *current_;
-    if (++steps_ > options_->max_steps) stop(Finding::Livelock, "no end within max_steps");
+    count_step();
     me.spinning = true;
-    leave();
+    Cpu* next = next_spinner();
+    me.stalled = next == &me;
+    if (next && !me.nmi && ++futile_ > kFutile) {
+        stop(Finding::Livelock, "everybody who can run waits for what nobody will do");
+    }
+    if (!next) {
+        leave();
+    } else if (next != &me) {
+        go_to(*next);
+    }
     me.spinning = false;
+}
+
+// Where all who can run spin, nothing has been written since each of them looked. Nobody gets further but an NMI, which
+// gives up in the end, so the order does not matter: it goes first, else they take turns. Null: somebody does not spin.
+Cpu* Engine::next_spinner() {
+    Cpu* next = current_->nmi ? current_ : nullptr;
+    const u32 count = cpus();
+    for (u32 i = 1; i <= count; ++i) {
+        Cpu& other = cpus_[(current_->number + i) % count];
+        if (!enabled(other)) continue;
+        if (!other.spinning) return nullptr;
+        if (!next || (other.nmi && !next->nmi)) next = &other;
+    }
+    return next;
 }
 
 void Engine::wrote() {
     if (!running_) return;
+    futile_ = 0;
+    current_->stalled = false;
     for (u32 n = 0; n < cpus(); ++n) {
         if (&cpus_[n] != current_) cpus_[n].spinning = false;
     }
@@ -153,6 +188,7 @@ void Engine::run_nmi() {
     scenario_->nmi(me.number);
     trace(Op::NmiEnd, nullptr, 0, 0, 0, Order::Relaxed, {});
     --me.nmi;
+    me.stalled = false;
 }
 
 std::string Engine::stuck_text() const {
@@ -259,7 +295,7 @@ void Engine::parallel_part() {
     for (u32 n = 0; n <= rcu; ++n) {
         Cpu& cpu = cpus_[n];
         cpu.number = n;
-        cpu.finished = cpu.spinning = false;
+        cpu.finished = cpu.spinning = cpu.stalled = false;
         cpu.wait = n == rcu ? Wait::Work : Wait::None;
         cpu.decisions = cpu.nmi = cpu.irq_off = cpu.readers = 0;
         cpu.reader_id = 0;
@@ -313,7 +349,7 @@ void Engine::run(const Options& options, const Maker& maker, Strategy& strategy,
     what_.clear();
     deviations_.clear();
     events_.clear();
-    steps_ = used_in_all_ = 0;
+    steps_ = stalled_steps_ = used_in_all_ = futile_ = 0;
     for (u32& used : used_) used = 0;
     main_.irq_off = main_.readers = 0;
     strategy.begin();

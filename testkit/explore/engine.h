@@ -77,7 +77,7 @@ public:
     void* map(const host::Page* pages, u32 count);
     bool unmap(void* address, u32 count);
     size_t live_blocks() const { return live_; }
-    std::string describe(const void* at) const;
+    std::string describe(const void* at, bool with_state = true) const;
     // A number for the 8 bytes around the address; one outside may share it with others.
     u32 granule(const void* at) const {
         const size_t offset = offset_of(at);
@@ -135,6 +135,7 @@ struct Cpu {
     u32 number = 0;
     bool finished = false;
     bool spinning = false;  // until another CPU writes
+    bool stalled = false;   // spun, and nobody else can run: no choice until this CPU writes
     Wait wait = Wait::None;
     const void* wait_on = nullptr;
     u64 ticket = 0;
@@ -242,6 +243,8 @@ private:
     bool enabled(const Cpu& cpu) const;
     bool add_enabled(Point* point, Cost cost, bool spinners);
     const Option& decide(Point* point);
+    Cpu* next_spinner();
+    void count_step();
     void run_nmi();
     void leave();  // the current CPU has ended or waits
     void go_to(Cpu& next);
@@ -258,6 +261,8 @@ private:
     Cpu main_;  // setup() and finish()
     Cpu* current_ = &main_;
     u64 steps_ = 0;
+    u64 stalled_steps_ = 0;
+    u32 futile_ = 0;  // spins since the last write
     u32 used_[static_cast<u32>(Cost::kKinds)] = {};
     u32 used_in_all_ = 0;
     Finding finding_ = Finding::None;

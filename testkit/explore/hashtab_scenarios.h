@@ -21,21 +21,18 @@ struct HashScenario : Scenario {
     static u64 value_of(u32 key, u32 generation) { return u64{key} << 32 | generation; }
     static bool belongs(u64 value, u32 key) { return value >> 32 == key; }
 
-    void make(u32 entries, u32 flags) {
+    void make(u32 entries, u32 flags, u32 type = BPF_MAP_TYPE_HASH) {
         bpf_attr attr{};
-        attr.map_type = BPF_MAP_TYPE_HASH;
+        attr.map_type = type;
         attr.key_size = 4;
         attr.value_size = 16;
         attr.max_entries = entries;
         attr.map_flags = flags | BPF_F_ZERO_SEED;
-        const Result<Map*> made = kHashMapOps.create(attr);
+        const MapOps* ops = map_ops(type);
+        const Result<Map*> made = ops->create(attr);
         check(bool(made), "no map");
         map = static_cast<HashMap*>(made.value());
-        map->type = attr.map_type;
-        map->key_size = attr.key_size;
-        map->value_size = attr.value_size;
-        map->max_entries = attr.max_entries;
-        map->flags = attr.map_flags;
+        map_init_from_attr(map, ops, attr);
         keys = colliding_keys();
         name(map, sizeof(HashMap), "map");
         name(map->buckets, sizeof(HashBucket) * (map->bucket_mask + 1), "buckets");
@@ -90,8 +87,8 @@ struct HashScenario : Scenario {
         return true;
     }
 
-    // What is in the map is what a walk shows; then everything goes, and as many as there may be find room.
-    void end(u32 expected) {
+    // How many elements a walk shows.
+    u32 walk() {
         u32 count = 0;
         u32 key;
         for (s64 at = map->ops->next_key(map, nullptr, &key); at == 0; ++count) {
@@ -100,7 +97,11 @@ struct HashScenario : Scenario {
             at = map->ops->next_key(map, &before, &key);
             if (count > 64) break;
         }
-        check(count == expected, "elements are lost, or there twice");
+        return count;
+    }
+    // What is in the map is what a walk shows; then everything goes, and as many as there may be find room.
+    void end(u32 expected) {
+        check(walk() == expected, "elements are lost, or there twice");
         for (u32 i = 0; i < kKeys; ++i) erase(keys[i]);
         host::rcu_barrier();
         for (u32 i = 0; i < map->max_entries; ++i) {

@@ -126,7 +126,7 @@ void Heap::set_name(const void* memory, size_t size, const char* name) {
     names_.push_back({static_cast<const u8*>(memory), size, name});
 }
 
-std::string Heap::describe(const void* at) const {
+std::string Heap::describe(const void* at, bool with_state) const {
     char text[160];
     const auto* address = static_cast<const u8*>(at);
     for (const Name& name : names_) {
@@ -142,7 +142,7 @@ std::string Heap::describe(const void* at) const {
     }
     const Block& block = blocks_[number];
     snprintf(text, sizeof text, "block %u (%u bytes%s)+%zu", number, block.size,
-             block.freed ? ", freed" : "", offset - block.offset);
+             with_state && block.freed ? ", freed" : "", offset - block.offset);
     return text;
 }
 

@@ -110,6 +110,7 @@ u32 this_owner() {
 
 void took(u32* word, Op op) {
     *word = this_owner();
+    engine.current().stalled = false;
     if (engine.relaxed()) memory_model.acquire(word);
     engine.trace(op, word, 4, 1, 0, Order::Acquire, {});
 }

@@ -6,6 +6,7 @@
 
 #include "testkit/explore/freelist_scenarios.h"
 #include "testkit/explore/hashtab_scenarios.h"
+#include "testkit/explore/lru_scenarios.h"
 
 namespace barebpf::explore {
 namespace {
@@ -18,6 +19,7 @@ struct Entry {
 const Entry kEntries[] = {
     {{.name = "freelist"}, maker_of<FreelistRounds>()},
     {{.name = "freelist_relaxed", .relaxed = true}, maker_of<FreelistRounds>()},
+    {{.name = "lru"}, maker_of<LruRounds<BpfLruList::Flavour::Common>>()},
     {{.name = "memalloc"}, maker_of<MemallocReplace>()},
     {{.name = "hash"}, maker_of<HashChurn<0>>()},
     {{.name = "hash_full", .cpus = 3}, maker_of<HashFull>()},

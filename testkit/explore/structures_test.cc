@@ -4,6 +4,7 @@
 
 #include "testkit/explore/freelist_scenarios.h"
 #include "testkit/explore/hashtab_scenarios.h"
+#include "testkit/explore/lru_scenarios.h"
 
 namespace barebpf {
 namespace {
@@ -58,6 +59,31 @@ TEST(Hashtab, SameKey) {
 TEST(Hashtab, Nmi) {
     EXPECT_HOLDS(explore<explore::HashNmi<0>>({.name = "hash_nmi", .nmis = 2}));
     EXPECT_HOLDS(explore<explore::HashNmi<kOnDemand>>({.name = "hash_nmi_on_demand", .nmis = 2}));
+}
+
+// An NMI that waits for a lock gives up after thousands of steps: less can be tried.
+TEST(LruList, Rounds) {
+    using Flavour = BpfLruList::Flavour;
+    EXPECT_HOLDS(explore<explore::LruRounds<Flavour::Common>>({.name = "lru"}));
+    EXPECT_HOLDS(explore<explore::LruRounds<Flavour::Common>>({.name = "lru_3", .cpus = 3}));
+    EXPECT_HOLDS(explore<explore::LruRounds<Flavour::Common>>(
+        {.name = "lru_nmi", .nmis = 1, .schedules = 4'000, .random_schedules = 200}));
+    EXPECT_HOLDS(
+        explore<explore::LruRounds<Flavour::Common>>({.name = "lru_relaxed", .relaxed = true}));
+    EXPECT_HOLDS(explore<explore::LruRounds<Flavour::PerCpu>>({.name = "lru_percpu"}));
+    EXPECT_HOLDS(explore<explore::LruRounds<Flavour::PerCpu>>(
+        {.name = "lru_percpu_nmi", .nmis = 1, .schedules = 4'000, .random_schedules = 200}));
+}
+
+TEST(LruHash, Evicting) {
+    EXPECT_HOLDS(explore<explore::LruHash<0>>({.name = "lru_hash"}));
+    EXPECT_HOLDS(explore<explore::LruHash<0>>({.name = "lru_hash_3", .cpus = 3}));
+    EXPECT_HOLDS(explore<explore::LruHash<0>>(
+        {.name = "lru_hash_nmi", .nmis = 1, .schedules = 4'000, .random_schedules = 200}));
+    EXPECT_HOLDS(explore<explore::LruHash<0>>({.name = "lru_hash_relaxed", .relaxed = true}));
+    EXPECT_HOLDS(explore<explore::LruHash<BPF_F_NO_COMMON_LRU>>({.name = "lru_hash_percpu"}));
+    EXPECT_HOLDS(explore<explore::LruHash<BPF_F_NO_COMMON_LRU>>(
+        {.name = "lru_hash_percpu_nmi", .nmis = 1, .schedules = 4'000, .random_schedules = 200}));
 }
 
 }  // namespace

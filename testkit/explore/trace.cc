@@ -50,7 +50,7 @@ const char* name_of(Finding finding) {
 
 void Engine::trace(Op op, const void* at, u32 size, u64 value, u64 before, Order order, Site site,
                    const char* text) {
-    if (!tracing_ || !running_) return;
+    if (!tracing_ || !running_ || current_->stalled || futile_ > 2) return;
     const u32 decision = current_->decisions ? current_->decisions - 1 : 0;
     events_.push_back({current_->number, decision, current_->nmi != 0, op, order, at, size, value,
                        before, site, text});
@@ -68,7 +68,8 @@ std::string Engine::trace_text() const {
                               event.decision, event.nmi ? " NMI" : "    ", name_of(event.op));
         const auto rest = [&] { return sizeof line - static_cast<size_t>(length); };
         if (event.at)
-            length += snprintf(line + length, rest(), " %s", heap.describe(event.at).c_str());
+            length +=
+                snprintf(line + length, rest(), " %s", heap.describe(event.at, false).c_str());
         if (event.op == Op::Rmw)
             length += snprintf(line + length, rest(), " %#lx ->",
                                static_cast<unsigned long>(event.before));
