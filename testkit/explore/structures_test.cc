@@ -5,6 +5,7 @@
 #include "testkit/explore/freelist_scenarios.h"
 #include "testkit/explore/hashtab_scenarios.h"
 #include "testkit/explore/lru_scenarios.h"
+#include "testkit/explore/more_scenarios.h"
 
 namespace barebpf {
 namespace {
@@ -84,6 +85,20 @@ TEST(LruHash, Evicting) {
     EXPECT_HOLDS(explore<explore::LruHash<BPF_F_NO_COMMON_LRU>>({.name = "lru_hash_percpu"}));
     EXPECT_HOLDS(explore<explore::LruHash<BPF_F_NO_COMMON_LRU>>(
         {.name = "lru_hash_percpu_nmi", .nmis = 1, .schedules = 4'000, .random_schedules = 200}));
+}
+
+TEST(Lpm, Churn) {
+    EXPECT_HOLDS(explore<explore::LpmChurn>({.name = "lpm"}));
+    EXPECT_HOLDS(explore<explore::LpmChurn>({.name = "lpm_3", .cpus = 3}));
+    EXPECT_HOLDS(explore<explore::LpmChurn>({.name = "lpm_nmi", .nmis = 1, .schedules = 4'000}));
+    EXPECT_HOLDS(explore<explore::LpmChurn>({.name = "lpm_relaxed", .relaxed = true}));
+}
+
+TEST(Queue, Rounds) {
+    EXPECT_HOLDS(explore<explore::QueueRounds<BPF_MAP_TYPE_QUEUE>>({.name = "queue"}));
+    EXPECT_HOLDS(explore<explore::QueueRounds<BPF_MAP_TYPE_QUEUE>>(
+        {.name = "queue_nmi", .nmis = 2, .schedules = 4'000}));
+    EXPECT_HOLDS(explore<explore::QueueRounds<BPF_MAP_TYPE_STACK>>({.name = "stack", .cpus = 3}));
 }
 
 }  // namespace

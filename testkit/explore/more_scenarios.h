@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Scenarios for LPM tries, queues and stacks.
+#pragma once
+
+#include "kernel/bpf/lpm_trie.h"
+#include "kernel/bpf/map_types.h"
+#include "kernel/bpf/queue_stack.h"
+#include "testkit/explore/explore.h"
+
+namespace barebpf::explore {
+
+using host::Order;
+
+inline Map* make_map(u32 type, u32 key_size, u32 value_size, u32 entries, u32 flags) {
+    bpf_attr attr{};
+    attr.map_type = type;
+    attr.key_size = key_size;
+    attr.value_size = value_size;
+    attr.max_entries = entries;
+    attr.map_flags = flags;
+    const MapOps* ops = map_ops(type);
+    const Result<Map*> made = ops->create(attr);
+    check(bool(made), "no map");
+    map_init_from_attr(made.value(), ops, attr);
+    return made.value();
+}
+
+// 10.1.0.0/16 stays, though it is updated; shorter and longer prefixes around it come and go, so that nodes are copied,
+// split and left out above and below it. Who looks for 10.1.2.3 finds it or something longer that covers, complete.
+struct LpmChurn : Scenario {
+    struct Key {
+        u32 length;
+        u8 bytes[4];
+    };
+    static constexpr Key kStays{16, {10, 1, 0, 0}};
+    static constexpr Key kWanted{32, {10, 1, 2, 3}};
+    Map* map = nullptr;
+
+    void setup() override {
+        map = make_map(BPF_MAP_TYPE_LPM_TRIE, sizeof(Key), 16, 16, BPF_F_NO_PREALLOC);
+        name(map, sizeof(LpmTrie), "trie");
+        check(update(kStays, 1) == 0 && update({24, {10, 1, 9, 0}}, 1) == 0, "no room");
+    }
+    s64 update(const Key& key, u32 generation) {
+        const u64 value[2] = {u64{key.length} << 32 | generation,
+                              u64{key.length} << 32 | generation};
+        return map->ops->update(map, &key, value, BPF_ANY);
+    }
+    void look() {
+        const void* value = map->ops->lookup(map, &kWanted);
+        check(value, "a prefix that stays is not found");
+        const u64 words[2] = {
+            host::atomic_at<u64>(value).load(Order::Relaxed),
+            host::atomic_at<u64>(static_cast<const u8*>(value) + 8).load(Order::Relaxed)};
+        const u64 length = words[0] >> 32;
+        check(length == 16 || length == 24 || length == 32,
+              "found what does not cover, or is shorter than what stays");
+        check(words[0] == words[1], "a value changed under its reader");
+    }
+    void cpu(u32 number) override {
+        host::Cpu::Pin pin;
+        host::RcuReadGuard guard;
+        const Key longer{24, {10, 1, 2, 0}};
+        if (number == 0) {
+            look();
+            look();
+        } else if (number == 1) {
+            check(update(longer, 2) == 0, "an insert failed");
+            check(update(kStays, 2) == 0, "an update failed");
+            check(update({8, {10, 0, 0, 0}}, 2) == 0, "an insert failed");
+            check(map->ops->erase(map, &longer) == 0, "a delete failed");
+        } else {
+            check(update(kWanted, 3) == 0, "an insert failed");
+        }
+    }
+    void nmi(u32) override {
+        host::Cpu::Pin pin;
+        host::RcuReadGuard guard;
+        look();
+        const s64 result = update(kWanted, 4);
+        check(result == 0 || result == -to_int(Errno::Busy) || result == -to_int(Errno::NoMem),
+              "an update in an NMI failed");
+    }
+    void finish() override {
+        look();
+        check(map->ops->erase(map, &kStays) == 0, "what stays is not there");
+        map->ops->free(map);
+    }
+};
+
+// What is pushed is popped once, and by a queue in order.
+template <u32 kType>
+struct QueueRounds : Scenario {
+    static constexpr u32 kPushes = 3;  // of each CPU
+    static constexpr u32 kValues = 64;
+    Map* map = nullptr;
+    host::Atomic<u32> pushed[kValues], popped[kValues];
+    host::Atomic<u32> next_in_nmi;
+
+    void setup() override { map = make_map(kType, 0, 8, 3, 0); }
+    bool push(u32 number) {
+        const u64 value = number;
+        const s64 result = map->ops->push(map, &value, BPF_ANY);
+        check(result == 0 || result == -to_int(Errno::TooBig) ||
+                  (host::in_nmi() && result == -to_int(Errno::Busy)),
+              "a push failed");
+        if (result == 0) pushed[number].store(1, Order::Relaxed);
+        return result == 0;
+    }
+    // 0: nothing.
+    u32 pop() {
+        u64 value = 0;
+        const s64 result = map->ops->pop(map, &value);
+        check(result == 0 || result == -to_int(Errno::NoEnt) ||
+                  (host::in_nmi() && result == -to_int(Errno::Busy)),
+              "a pop failed");
+        if (result != 0) return 0;
+        check(value > 0 && value < kValues, "a value that nobody pushed");
+        check(popped[value].exchange(1, Order::Relaxed) == 0, "a value is popped twice");
+        return static_cast<u32>(value);
+    }
+    void cpu(u32 number) override {
+        host::Cpu::Pin pin;
+        host::RcuReadGuard guard;
+        u32 last[kMaxCpus] = {};
+        for (u32 i = 1; i <= kPushes; ++i) {
+            push(number * 8 + i);
+            const u32 value = pop();
+            if (!value || value >= kMaxCpus * 8 || kType != BPF_MAP_TYPE_QUEUE) continue;
+            check(value > last[value / 8], "out of order");
+            last[value / 8] = value;
+        }
+    }
+    void nmi(u32) override {
+        push(kMaxCpus * 8 + 1 + next_in_nmi.fetch_add(1, Order::Relaxed));
+        pop();
+    }
+    void finish() override {
+        while (pop()) {
+        }
+        for (u32 i = 0; i < kValues; ++i) {
+            check(pushed[i].load(Order::Relaxed) == popped[i].load(Order::Relaxed),
+                  "a value is lost");
+        }
+        map->ops->free(map);
+    }
+};
+
+}  // namespace barebpf::explore
