@@ -317,6 +317,21 @@ void widen_reg(const RegState& before, RegState& now) {
     if (!(now.scalar == before.scalar)) mark_reg_unknown(now);
 }
 
+u32 spilled_bytes(const StackSlot& slot) {
+    u32 bytes = 0;
+    while (bytes < kSlotBytes && slot.bytes[bytes] == SlotByte::Spill) ++bytes;
+    return bytes;
+}
+
+void widen_slot(const StackSlot& before, StackSlot& now) {
+    const u32 bytes = spilled_bytes(now);
+    if (bytes == 0 || bytes != spilled_bytes(before)) return;
+    widen_reg(before.reg, now.reg);
+    // What is spilled of a register's low bytes is no larger than these.
+    if (bytes < kSlotBytes && now.reg.is_scalar())
+        now.reg.scalar = now.reg.scalar.zero_extend(bytes * 8);
+}
+
 // Numbers that change from round to round and that nothing relied on become unknown, so that the
 // rounds become alike.
 void widen(const VerifierState& before, VerifierState& now) {
@@ -325,8 +340,7 @@ void widen(const VerifierState& before, VerifierState& now) {
         FuncState& b = *now.frames[f];
         for (u32 r = 0; r < kFrameReg; ++r) widen_reg(a.regs[r], b.regs[r]);
         for (u32 s = 0; s < a.slot_count && s < b.slot_count; ++s)
-            if (a.slots[s].is_full_spill() && b.slots[s].is_full_spill())
-                widen_reg(a.slots[s].reg, b.slots[s].reg);
+            widen_slot(a.slots[s], b.slots[s]);
     }
 }
 
