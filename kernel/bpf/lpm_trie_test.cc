@@ -145,7 +145,8 @@ protected:
     std::mt19937 random_;
 };
 INSTANTIATE_TEST_SUITE_P(DataSizes, LpmModelTest,
-                         ::testing::Values(1u, 2u, 3u, 4u, 5u, 6u, 8u, 16u, 64u, 255u, 256u));
+                         ::testing::Values(1u, 2u, 3u, 4u, 5u, 6u, 8u, 16u, 64u, 255u, 256u),
+                         [](const auto& made) { return std::to_string(made.param); });
 
 TEST_P(LpmModelTest, RandomOperationsGiveWhatAListGives) {
     const u32 size = GetParam();
