@@ -59,7 +59,11 @@ protected:
     Map* map_ = nullptr;
 };
 INSTANTIATE_TEST_SUITE_P(Types, QueueTest,
-                         ::testing::Values(u32{BPF_MAP_TYPE_QUEUE}, u32{BPF_MAP_TYPE_STACK}));
+                         ::testing::Values(u32{BPF_MAP_TYPE_QUEUE}, u32{BPF_MAP_TYPE_STACK}),
+                         [](const auto& made) {
+                             return std::string(made.param == BPF_MAP_TYPE_QUEUE ? "Queue"
+                                                                                 : "Stack");
+                         });
 
 TEST_P(QueueTest, AttributesAreCheckedAsLinuxDoes) {
     const MapOps* ops = map_ops(GetParam());
