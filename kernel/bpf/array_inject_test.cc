@@ -152,7 +152,8 @@ TEST(ArrayInject, AnNmiBeforeEachInstructionOfARecord) {
 // CPU 0 replaces inner maps and closes the old ones; the others look up and write what they find. Memory that
 // was given back would be somebody else's, and its words not those of its number.
 TEST(ArrayInject, InnerMapsAreReplacedUnderThoseWhoUseThem) {
-    constexpr u32 kRounds = 300, kSlots = 4;
+    constexpr u32 kSlots = 4;
+    const u32 rounds = test::rounds(300);
     const u32 cpus = test::cpus_up_to(4);
     int outer;
     {
@@ -172,7 +173,7 @@ TEST(ArrayInject, InnerMapsAreReplacedUnderThoseWhoUseThem) {
         Map* maps = map_of(outer);
         if (cpu == 0) {
             const auto used = [&] { return cpus == 1 || found.load(Order::Relaxed) > 100; };
-            for (u32 round = 0; round < kRounds || !used(); ++round) {
+            for (u32 round = 0; round < rounds || !used(); ++round) {
                 const int inner = Client::create(BPF_MAP_TYPE_ARRAY, 4, 8, 4);
                 for (u32 key = 0; key < 4; ++key) Client::update(inner, &key, &kMagic);
                 const u32 slot = round % kSlots;
@@ -200,6 +201,7 @@ TEST(ArrayInject, InnerMapsAreReplacedUnderThoseWhoUseThem) {
                 }
             }
             host::Cpu::yield_point();
+            host::spin_hint();  // ends the turn of a CPU that QEMU runs in turns
         }
     });
     EXPECT_EQ(bad.load(Order::Relaxed), 0u);

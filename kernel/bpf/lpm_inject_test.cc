@@ -170,7 +170,8 @@ TEST_F(LpmInject, AnNmiBeforeEachInstruction) {
             [&] { intruder.once(); });
         EXPECT_EQ(wrong, 0u) << operation.name;
         EXPECT_EQ(intruder.bad(), 0u) << operation.name;
-        EXPECT_GT(intruder.done(), intruder.turns() / 8) << operation.name;
+        // Most of an operation is under the lock, where an intruder is refused.
+        EXPECT_GT(intruder.done(), intruder.turns() / 16) << operation.name;
         intruder.withdraw();
     }
 }

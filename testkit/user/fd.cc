@@ -137,15 +137,22 @@ void put_description(Description* description, bool nested) {
     backend::attention.fetch_or(backend::kAttentionDeferred, Order::AcqRel);
 }
 
+// While this thread waits for its grace period it leaves the library now and then, and comes here again: what others
+// have left behind meanwhile is for the next round, or the stack would grow with each.
 void run_deferred_releases() {
-    backend::attention.fetch_and(~backend::kAttentionDeferred, Order::AcqRel);
-    Description* description = deferred.exchange(nullptr, Order::Acquire);
-    if (description) host::synchronize_rcu();
-    while (description) {
-        Description* next = description->next_deferred;
-        release(description);
-        description = next;
+    if (backend::thread_state.releasing) return;
+    backend::thread_state.releasing = 1;
+    while (deferred.load(Order::Relaxed)) {
+        backend::attention.fetch_and(~backend::kAttentionDeferred, Order::AcqRel);
+        Description* description = deferred.exchange(nullptr, Order::Acquire);
+        if (description) host::synchronize_rcu();
+        while (description) {
+            Description* next = description->next_deferred;
+            release(description);
+            description = next;
+        }
     }
+    backend::thread_state.releasing = 0;
 }
 
 }  // namespace barebpf::user
