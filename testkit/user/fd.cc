@@ -137,11 +137,14 @@ void put_description(Description* description, bool nested) {
     backend::attention.fetch_or(backend::kAttentionDeferred, Order::AcqRel);
 }
 
+// By this thread, further down its stack.
+__thread bool releasing __attribute__((visibility("hidden"), tls_model("initial-exec")));
+
 // While this thread waits for its grace period it leaves the library now and then, and comes here again: what others
 // have left behind meanwhile is for the next round, or the stack would grow with each.
 void run_deferred_releases() {
-    if (backend::thread_state.releasing) return;
-    backend::thread_state.releasing = 1;
+    if (releasing) return;
+    releasing = true;
     while (deferred.load(Order::Relaxed)) {
         backend::attention.fetch_and(~backend::kAttentionDeferred, Order::AcqRel);
         Description* description = deferred.exchange(nullptr, Order::Acquire);
@@ -152,7 +155,7 @@ void run_deferred_releases() {
             description = next;
         }
     }
-    backend::thread_state.releasing = 0;
+    releasing = false;
 }
 
 }  // namespace barebpf::user

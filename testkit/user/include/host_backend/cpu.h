@@ -38,7 +38,6 @@ struct ThreadState {
     u32 pins = 0;           // validator builds: Pin guards held
     u32 read_guards = 0;    // validator builds: RCU read guards held
     u32 process_depth = 0;  // RCU callbacks that may sleep, being run
-    u32 releasing = 0;      // deferred releases are being run
     u64 word = 0;           // the slot's word, which only the owner changes
     PendingInterrupt* pending = nullptr;
     s32 thread_id = 0;
