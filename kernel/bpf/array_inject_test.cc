@@ -78,13 +78,14 @@ TEST(ArrayInject, AnNmiBeforeEachInstructionOfAPercpuUpdate) {
 
 struct RecordRun {
     PerfEvent* event;
-    u32 written = 0, bad = 0;
+    Atomic<u32> written{}, bad{};  // the NMI counts too
 
     void write(u8 tag) {
         u8 data[20];
         std::memset(data, tag, sizeof data);
-        if (perf_event_output(event, {data, sizeof data, nullptr, 0})) ++bad;
-        ++written;
+        if (perf_event_output(event, {data, sizeof data, nullptr, 0}))
+            bad.fetch_add(1, Order::Relaxed);
+        written.fetch_add(1, Order::Relaxed);
     }
 };
 
@@ -123,7 +124,7 @@ TEST(ArrayInject, AnNmiBeforeEachInstructionOfARecord) {
     const host::MmapRequest request = {0, 2 * host::kPageSize, true, true, false};
     ASSERT_TRUE(event->file_ops->mmap(event, request).ok());
     PerfRing* ring = event->ring.dereference();
-    RecordRun run{event};
+    RecordRun run{event, {}, {}};
     u64 tail = 0;
     u32 seen = 0;
     const bool can = trace.record(Trace::Where::Everywhere, write_record, &run);
@@ -137,8 +138,8 @@ TEST(ArrayInject, AnNmiBeforeEachInstructionOfARecord) {
                 seen += count;
             },
             [&] { run.write(2); });
-        EXPECT_EQ(run.bad, 0u);
-        EXPECT_EQ(seen, run.written);
+        EXPECT_EQ(run.bad.load(Order::Relaxed), 0u);
+        EXPECT_EQ(seen, run.written.load(Order::Relaxed));
         EXPECT_EQ(ring->nest.load(Order::Relaxed), 0u);
     }
     event->file_ops->munmapped(event, request);
