@@ -145,15 +145,13 @@ __thread bool releasing __attribute__((visibility("hidden"), tls_model("initial-
 void run_deferred_releases() {
     if (releasing) return;
     releasing = true;
-    while (deferred.load(Order::Relaxed)) {
-        backend::attention.fetch_and(~backend::kAttentionDeferred, Order::AcqRel);
-        Description* description = deferred.exchange(nullptr, Order::Acquire);
-        if (description) host::synchronize_rcu();
-        while (description) {
-            Description* next = description->next_deferred;
-            release(description);
-            description = next;
-        }
+    backend::attention.fetch_and(~backend::kAttentionDeferred, Order::AcqRel);
+    Description* description = deferred.exchange(nullptr, Order::Acquire);
+    if (description) host::synchronize_rcu();
+    while (description) {
+        Description* next = description->next_deferred;
+        release(description);
+        description = next;
     }
     releasing = false;
 }
