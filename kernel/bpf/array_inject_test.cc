@@ -6,11 +6,9 @@
 #include <numeric>
 #include <vector>
 
-#include "kernel/bpf/map.h"
 #include "kernel/bpf/map_client_test.h"
+#include "kernel/bpf/map_inject_test.h"
 #include "kernel/bpf/perf_event_ring.h"
-#include "testkit/inject.h"
-#include "testkit/test.h"
 
 namespace barebpf {
 namespace {
@@ -19,14 +17,8 @@ using Client = test::MapClient<test::OurBpf>;
 using host::Atomic;
 using host::Order;
 using inject::Trace;
-
-Trace trace;  // a quarter of a megabyte
-
-Map* map_of(int fd) {
-    const MapRef ref = map_get_by_fd(fd).release();
-    map_put(ref.map);
-    return ref.map;
-}
+using test::map_of;
+using test::trace;
 
 // ── Per-CPU values ────────────────────────────────────────────────────────────────────────────
 
@@ -160,12 +152,7 @@ TEST(ArrayInject, InnerMapsAreReplacedUnderThoseWhoUseThem) {
     {
         host::Cpu::Entry inside;
         const int inner = Client::create(BPF_MAP_TYPE_ARRAY, 4, 8, 4);
-        bpf_attr attr{};
-        attr.map_type = BPF_MAP_TYPE_ARRAY_OF_MAPS;
-        attr.key_size = attr.value_size = 4;
-        attr.max_entries = kSlots;
-        attr.inner_map_fd = static_cast<u32>(inner);
-        outer = Client::create(attr);
+        outer = Client::create_outer(BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, kSlots, inner);
         Client::close(inner);
     }
     Atomic<u32> enough{}, bad{}, found{};
@@ -237,15 +224,12 @@ TEST(ArrayInject, BatchesUnderInterruptsAndNmis) {
                                 &toucher);
             while (storm.served() < 100) {
                 u32 cursor = 0;
-                bpf_attr attr{};
-                attr.batch.map_fd = static_cast<u32>(fd);
-                attr.batch.count = 1000;
-                attr.batch.keys = test::address_of(keys.data());
-                attr.batch.values = test::address_of(values.data());
-                attr.batch.out_batch = test::address_of(&cursor);
-                ASSERT_EQ(test::OurBpf::call(BPF_MAP_UPDATE_BATCH, &attr, sizeof attr), 0);
-                ASSERT_EQ(test::OurBpf::call(BPF_MAP_LOOKUP_BATCH, &attr, sizeof attr), 0);
-                ASSERT_EQ(attr.batch.count, 1000u);
+                test::Batch batch{BPF_MAP_UPDATE_BATCH, fd, 1000, keys.data(), values.data()};
+                ASSERT_EQ(Client::batch(batch), 0);
+                batch.command = BPF_MAP_LOOKUP_BATCH;
+                batch.out = &cursor;
+                ASSERT_EQ(Client::batch(batch), 0);
+                ASSERT_EQ(batch.count, 1000u);
                 for (u32 i = 0; i < 1000; ++i) ASSERT_EQ(values[i], i);
             }
             machine::close_fd(fd);

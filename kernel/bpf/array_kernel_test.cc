@@ -39,13 +39,7 @@ public:
         return fd;
     }
     static bpf_attr attr_of(u32 type, u32 value_size = 8, u32 entries = 4, u32 flags = 0) {
-        bpf_attr attr{};
-        attr.map_type = type;
-        attr.key_size = 4;
-        attr.value_size = value_size;
-        attr.max_entries = entries;
-        attr.map_flags = flags;
-        return attr;
+        return test::map_attr(type, 4, value_size, entries, flags);
     }
     int make(u32 type, u32 value_size = 8, u32 entries = 4, u32 flags = 0) {
         return keep(Client::create(attr_of(type, value_size, entries, flags)));
@@ -56,29 +50,9 @@ public:
         return fd >= 0 ? 0 : fd;
     }
 
-    struct Batch {
-        u32 command;
-        int fd;
-        u32 count;
-        void* keys = nullptr;
-        void* values = nullptr;
-        void* in = nullptr;
-        void* out = nullptr;
-        u64 elem_flags = 0, flags = 0;
-    };
-    s64 batch(const std::string& what, const Batch& b) {
-        bpf_attr attr{};
-        attr.batch.map_fd = static_cast<u32>(b.fd);
-        attr.batch.count = b.count;
-        attr.batch.keys = test::address_of(b.keys);
-        attr.batch.values = test::address_of(b.values);
-        attr.batch.in_batch = test::address_of(b.in);
-        attr.batch.out_batch = test::address_of(b.out);
-        attr.batch.elem_flags = b.elem_flags;
-        attr.batch.flags = b.flags;
-        const s64 result = Bpf::call(b.command, &attr, sizeof attr);
-        note(what + " command " + std::to_string(b.command) + " count " +
-                 std::to_string(attr.batch.count),
+    s64 batch(const std::string& what, test::Batch b) {
+        const s64 result = Client::batch(b);
+        note(what + " command " + std::to_string(b.command) + " count " + std::to_string(b.count),
              result);
         return result;
     }
@@ -263,7 +237,7 @@ TEST_F(ArrayOnKernel, BatchArguments) {
                     u32 keys[8] = {0, 1, 2, 3, 4, 5, 6, 7};
                     std::vector<u64> values(4096, ~u64{0});
                     u64 in[2] = {1}, out[2] = {};
-                    const auto call = [&](const char* how, typename Side<Bpf>::Batch b) {
+                    const auto call = [&](const char* how, test::Batch b) {
                         b.command = command;
                         b.fd = fd;
                         side.batch(what + ' ' + how, b);

@@ -4,41 +4,21 @@
 #include <cstring>
 #include <vector>
 
-#include "kernel/bpf/map_types.h"
-#include "testkit/machine.h"
-#include "testkit/test.h"
+#include "kernel/bpf/map_test.h"
 
 namespace barebpf {
 namespace {
 
 bpf_attr array_attr(u32 value_size, u32 entries, u32 flags = 0) {
-    bpf_attr attr{};
-    attr.map_type = BPF_MAP_TYPE_ARRAY;
-    attr.key_size = 4;
-    attr.value_size = value_size;
-    attr.max_entries = entries;
-    attr.map_flags = flags;
-    return attr;
+    return test::map_attr(BPF_MAP_TYPE_ARRAY, 4, value_size, entries, flags);
 }
 
-class ArrayMapTest : public ::testing::Test {
+class ArrayMapTest : public test::WithMap<> {
 protected:
-    void make(const bpf_attr& attr) {
-        const MapOps* ops = map_ops(attr.map_type);
-        map_ = ops->create(attr).release();
-        map_init_from_attr(map_, ops, attr);
-    }
-    void TearDown() override {
-        if (map_) map_put(map_);
-        host::rcu_barrier();
-    }
     s64 update(u32 index, u64 value, u64 flags = 0) {
         return map_->ops->update(map_, &index, &value, flags);
     }
     u64* lookup(u32 index) { return static_cast<u64*>(map_->ops->lookup(map_, &index)); }
-
-    host::Cpu::Entry inside_;
-    Map* map_ = nullptr;
 };
 
 TEST_F(ArrayMapTest, ElementsExistFromTheStart) {

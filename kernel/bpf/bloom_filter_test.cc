@@ -3,10 +3,8 @@
 
 #include <string>
 
-#include "kernel/bpf/map_types.h"
+#include "kernel/bpf/map_test.h"
 #include "testkit/inject.h"
-#include "testkit/machine.h"
-#include "testkit/test.h"
 
 namespace barebpf {
 namespace {
@@ -17,26 +15,13 @@ using host::Order;
 constexpr s64 kNoEnt = -to_int(Errno::NoEnt);
 
 bpf_attr bloom_attr(u32 entries, u32 value_size, u64 functions) {
-    bpf_attr attr{};
-    attr.map_type = BPF_MAP_TYPE_BLOOM_FILTER;
-    attr.value_size = value_size;
-    attr.max_entries = entries;
+    bpf_attr attr = test::map_attr(BPF_MAP_TYPE_BLOOM_FILTER, 0, value_size, entries);
     attr.map_extra = functions;
     return attr;
 }
 
-class BloomTest : public ::testing::Test {
+class BloomTest : public test::WithMap<> {
 protected:
-    void make(const bpf_attr& attr) {
-        map_ = kBloomFilterMapOps.create(attr).release();
-        map_init_from_attr(map_, &kBloomFilterMapOps, attr);
-    }
-    void drop() {
-        if (map_) map_put(map_);
-        map_ = nullptr;
-        test::settle();
-    }
-    void TearDown() override { drop(); }
     std::string value_of(u32 number) const {
         std::string value(map_->value_size, '\0');
         for (u32 i = 0; i < value.size(); ++i) {
@@ -48,9 +33,6 @@ protected:
         return map_->ops->push(map_, value_of(number).data(), flags);
     }
     s64 peek(u32 number) { return map_->ops->peek(map_, value_of(number).data()); }
-
-    host::Cpu::Entry inside_;
-    Map* map_ = nullptr;
 };
 
 TEST_F(BloomTest, AttributesAreCheckedAsLinuxDoes) {

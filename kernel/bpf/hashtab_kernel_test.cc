@@ -89,12 +89,8 @@ public:
     int open(const Shape& shape) {
         close();
         shape_ = shape;
-        bpf_attr attr{};
-        attr.map_type = shape.type;
-        attr.key_size = shape.key_size;
-        attr.value_size = shape.value_size;
-        attr.max_entries = shape.entries;
-        attr.map_flags = shape.flags;
+        bpf_attr attr = test::map_attr(shape.type, shape.key_size, shape.value_size, shape.entries,
+                                       shape.flags);
         if (of_maps()) attr.inner_map_fd = static_cast<u32>(inner_[0]);
         if (shape.locked) {
             attr.btf_fd = static_cast<u32>(btf_);

@@ -2,11 +2,8 @@
 // Faults on purpose into per-CPU hashes, walks by programs and batches: an NMI before each instruction, a CPU
 // that stands still, interrupts and NMIs at random, several CPUs at once. map_inject_test.cc does the same for
 // single elements of plain hashes.
-#include <vector>
-
 #include "kernel/bpf/hashtab.h"
-#include "testkit/inject.h"
-#include "testkit/test.h"
+#include "kernel/bpf/map_inject_test.h"
 
 namespace barebpf {
 namespace {
@@ -14,8 +11,7 @@ namespace {
 using host::Atomic;
 using host::Order;
 using inject::Trace;
-
-Trace trace;  // a quarter of a megabyte
+using test::trace;
 
 struct Kind {
     u32 type, flags;
@@ -37,15 +33,8 @@ bool fits(u64 value, u32 key) {
 class Subject {
 public:
     void make(const Kind& kind) {
-        bpf_attr attr{};
-        attr.map_type = kind.type;
-        attr.key_size = 4;
-        attr.value_size = 8;
-        attr.max_entries = kEntries;
-        attr.map_flags = kind.flags;
-        const MapOps* ops = map_ops(attr.map_type);
-        map = ops->create(attr).release();
-        map_init_from_attr(map, ops, attr);
+        map = test::make_map(test::map_attr(kind.type, 4, 8, kEntries, kind.flags));
+        ASSERT_NE(map, nullptr);
         cpus = static_cast<u32>(value_size_for_user(map) / 8);
         for (u32 key = 0; key < kStaying; ++key) EXPECT_EQ(update(key, 0), 0);
     }
@@ -54,8 +43,7 @@ public:
         host::rcu_barrier();
         for (u32 key = 0; key < kEntries; ++key) EXPECT_EQ(update(key, 1), 0) << key;
         EXPECT_EQ(update(kEntries, 1), -to_int(Errno::TooBig));
-        map_put(map);
-        host::rcu_barrier();
+        test::drop_map(map);
     }
     s64 update(u32 key, u32 counter, u64 flags = BPF_ANY) {
         host::RcuReadGuard rcu;
@@ -123,39 +111,30 @@ public:
 };
 
 // What interrupts, or runs beside: everything, on keys of its own.
-class Intruder {
+class Intruder : public test::Tally {
 public:
     explicit Intruder(Subject* subject, u32 first = 1000) : subject_(subject), first_(first) {}
     static void run(void* argument) { static_cast<Intruder*>(argument)->once(); }
 
     void once() {
-        const u32 turn = turns_.fetch_add(1, Order::Relaxed);
+        const u32 turn = next_turn();
         const u32 slot = turn % kOwn;
-        if (subject_->look(first_ + slot, bad_) != there_[slot]) bad_.fetch_add(1, Order::Relaxed);
+        count_bad(subject_->look(first_ + slot, bad_) != there_[slot]);
         const bool erase = there_[slot] && turn % 3 == 0;
         const s64 result =
             erase ? subject_->erase(first_ + slot)
                   : subject_->update(first_ + slot, turn, there_[slot] ? BPF_EXIST : BPF_NOEXIST);
-        if (result == 0) {
-            there_[slot] = !erase;
-            done_.fetch_add(1, Order::Relaxed);
-        } else if (result != -to_int(Errno::Busy) && result != -to_int(Errno::NoMem) &&
-                   result != -to_int(Errno::TooBig)) {
-            bad_.fetch_add(1, Order::Relaxed);
-        }
+        if (may_be_refused(result, -to_int(Errno::TooBig))) there_[slot] = !erase;
         for (u32 key = 0; key < kStaying; ++key) subject_->look(key, bad_);
         if (turn % 2) subject_->walk(bad_);
         if (turn % 4 == 0) subject_->collect(bad_);
     }
-    u32 done() const { return done_.load(Order::Relaxed); }
-    u32 bad() const { return bad_.load(Order::Relaxed); }
 
 private:
     static constexpr u32 kOwn = 4;
 
     Subject* subject_;
     u32 first_;
-    Atomic<u32> turns_{}, done_{}, bad_{};
     bool there_[kOwn] = {};
 };
 
@@ -249,21 +228,14 @@ TEST_F(HashKindsInject, WalksGoOnWhileACpuStandsStill) {
             Atomic<u32> bad{};
             for (u32 i = 0; i < trace.size(); i += 29) {
                 turn.prepare();
-                inject::Hold hold(trace[i], 1);
-                Atomic<u32> done{};
-                test::run_on_cpus(2, [&](u32 cpu) {
-                    if (cpu == 1) {
-                        Turn::run(&turn);
-                        done.store(1, Order::Release);
-                        return;
-                    }
-                    while (!hold.is_held() && !done.load(Order::Acquire)) host::spin_hint();
-                    subject_.walk(bad);
-                    for (u32 key = 0; key < kStaying; ++key) {
-                        if (!subject_.look(key, bad)) bad.fetch_add(1, Order::Relaxed);
-                    }
-                    hold.release();
-                });
+                test::while_one_stands_still(
+                    trace[i], 2, [&] { Turn::run(&turn); },
+                    [&](u32) {
+                        subject_.walk(bad);
+                        for (u32 key = 0; key < kStaying; ++key) {
+                            if (!subject_.look(key, bad)) bad.fetch_add(1, Order::Relaxed);
+                        }
+                    });
                 ASSERT_EQ(bad.load(Order::Relaxed), 0u) << what << " instruction " << i;
                 ASSERT_EQ(turn.result, 0);
             }

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "kernel/bpf/hashtab.h"
-#include "kernel/bpf/map_types.h"
+#include "kernel/bpf/map_test.h"
 #include "kernel/lib/bits.h"
 #include "testkit/inject.h"
 #include "testkit/test.h"
@@ -41,31 +41,15 @@ constexpr s64 kExist = -to_int(Errno::Exist);
 constexpr s64 kInval = -to_int(Errno::Inval);
 
 Map* make_map(const Kind& kind, u32 value_size, u32 entries) {
-    bpf_attr attr{};
-    attr.map_type = kind.type;
-    attr.key_size = kind.key_size;
-    attr.value_size = value_size;
-    attr.max_entries = entries;
-    attr.map_flags = kind.flags;
-    const MapOps* ops = map_ops(attr.map_type);
-    if (!ops->check_attr(attr)) return nullptr;
-    Result<Map*> made = ops->create(attr);
-    if (!made) return nullptr;
-    Map* map = made.release();
-    map_init_from_attr(map, ops, attr);
-    return map;
+    return test::make_map(
+        test::map_attr(kind.type, kind.key_size, value_size, entries, kind.flags));
 }
 
-class HashKinds : public ::testing::TestWithParam<Kind> {
+class HashKinds : public test::WithMap<::testing::TestWithParam<Kind>> {
 protected:
     void make(u32 entries, u32 value_size = 8) {
         map_ = make_map(GetParam(), value_size, entries);
         ASSERT_NE(map_, nullptr);
-    }
-    void TearDown() override {
-        if (map_) map_put(map_);
-        host::rcu_barrier();
-        host::rcu_barrier();
     }
     bool percpu() const { return is_percpu_map(map_->type); }
     bool evicts() const {
@@ -96,9 +80,6 @@ protected:
     s64 write(u32 number, const std::vector<u64>& values, u64 flags = BPF_ANY) {
         return map_->ops->update_from_user(map_, key(number).data(), values.data(), flags);
     }
-
-    host::Cpu::Entry inside_;
-    Map* map_ = nullptr;
 };
 INSTANTIATE_TEST_SUITE_P(Kinds, HashKinds, ::testing::ValuesIn(kKinds),
                          [](const auto& kind) { return std::string(kind.param.name); });

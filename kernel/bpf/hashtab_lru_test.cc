@@ -5,8 +5,8 @@
 
 #include <vector>
 
+#include "kernel/bpf/map_test.h"
 #include "testkit/inject.h"
-#include "testkit/test.h"
 
 namespace barebpf {
 namespace {
@@ -30,22 +30,13 @@ const Kind kKinds[] = {
 };
 
 bpf_attr attr_of(const Kind& kind, u32 entries) {
-    bpf_attr attr{};
-    attr.map_type = kind.type;
-    attr.key_size = 8;
-    attr.value_size = 8;
-    attr.max_entries = entries;
-    attr.map_flags = kind.flags;
-    return attr;
+    return test::map_attr(kind.type, 8, 8, entries, kind.flags);
 }
 
-class LruMapTest : public ::testing::TestWithParam<Kind> {
+class LruMapTest : public test::WithMap<::testing::TestWithParam<Kind>> {
 protected:
     void make(u32 entries) {
-        const bpf_attr attr = attr_of(GetParam(), entries);
-        const MapOps* ops = map_ops(attr.map_type);
-        map_ = ops->create(attr).release();
-        map_init_from_attr(map_, ops, attr);
+        WithMap::make(attr_of(GetParam(), entries));
         entries_ = map_->max_entries;
     }
     // Room for this many that one CPU inserts.
@@ -53,10 +44,8 @@ protected:
         make(own_lists() ? entries * host::possible_cpus() : entries);
     }
     void TearDown() override {
-        if (!map_) return;
-        expect_sound();
-        map_put(map_);
-        host::rcu_barrier();
+        if (map_) expect_sound();
+        drop();
     }
     bool own_lists() const { return GetParam().flags & BPF_F_NO_COMMON_LRU; }
     void expect_sound() {
@@ -83,9 +72,6 @@ protected:
         for (; error == 0; ++count, at = next) error = map_->ops->next_key(map_, &at, &next);
         return count;
     }
-
-    host::Cpu::Entry inside_;
-    Map* map_ = nullptr;
     u32 entries_ = 0;
 };
 INSTANTIATE_TEST_SUITE_P(Kinds, LruMapTest, ::testing::ValuesIn(kKinds),
@@ -216,13 +202,10 @@ TEST(LruMemory, AnElementIsNotLargerThanLinuxs) {
     for (const u32 key_size : {4u, 16u, 64u}) {
         bpf_attr attr = attr_of(kKinds[0], 1u << 16);
         attr.key_size = key_size;
-        const MapOps* ops = map_ops(attr.map_type);
-        Map* map = ops->create(attr).release();
-        map_init_from_attr(map, ops, attr);
+        Map* map = test::make_map(attr);
         EXPECT_LE(map->memory.bytes() >> 16, u64{48 + 16 + 8} + (key_size + 7) / 8 * 8) << key_size;
-        map_put(map);
+        test::drop_map(map);
     }
-    host::rcu_barrier();
 }
 
 // ── Several CPUs ──

@@ -11,6 +11,7 @@ namespace {
 using Client = test::MapClient<test::OurBpf>;
 using host::Atomic;
 using host::Order;
+using test::map_of;
 
 constexpr s64 kNoEnt = -to_int(Errno::NoEnt);
 
@@ -23,14 +24,7 @@ protected:
             fd = Client::create(BPF_MAP_TYPE_ARRAY, 4, 8, 1);
             ASSERT_GE(fd, 0);
         }
-        bpf_attr attr{};
-        attr.map_type = BPF_MAP_TYPE_HASH_OF_MAPS;
-        attr.key_size = 8;
-        attr.value_size = 4;
-        attr.max_entries = entries;
-        attr.map_flags = GetParam();
-        attr.inner_map_fd = static_cast<u32>(inner_[0]);
-        outer_ = Client::create(attr);
+        outer_ = Client::create_outer(BPF_MAP_TYPE_HASH_OF_MAPS, 8, entries, inner_[0], GetParam());
         ASSERT_GE(outer_, 0);
     }
     void TearDown() override {
@@ -44,12 +38,6 @@ protected:
         return Client::update(outer_, &key, &inner_[inner], flags);
     }
     s64 erase(u64 key) { return Client::erase(outer_, &key); }
-    // The map's own figure, and a borrowed pointer.
-    static Map* map_of(int fd) {
-        Map* map = map_get_by_fd(fd).release().map;
-        map_put(map);
-        return map;
-    }
     u32 refs(u32 inner) { return map_of(inner_[inner])->refs.load(Order::Relaxed); }
     Map* look(u64 key) {
         Map* outer = map_of(outer_);

@@ -8,31 +8,15 @@
 #include <string>
 #include <vector>
 
-#include "kernel/bpf/map_types.h"
-#include "testkit/test.h"
-#include "testkit/machine.h"
+#include "kernel/bpf/map_test.h"
 
 namespace barebpf {
 namespace {
 
-bpf_attr hash_attr(u32 key_size, u32 value_size, u32 entries, u32 flags) {
-    bpf_attr attr{};
-    attr.map_type = BPF_MAP_TYPE_HASH;
-    attr.key_size = key_size;
-    attr.value_size = value_size;
-    attr.max_entries = entries;
-    attr.map_flags = flags;
-    return attr;
-}
+using test::make_map;
 
-Map* make_map(const bpf_attr& attr) {
-    const MapOps* ops = map_ops(attr.map_type);
-    if (!ops->check_attr(attr)) return nullptr;
-    Result<Map*> made = ops->create(attr);
-    if (!made) return nullptr;
-    Map* map = made.release();
-    map_init_from_attr(map, ops, attr);
-    return map;
+bpf_attr hash_attr(u32 key_size, u32 value_size, u32 entries, u32 flags) {
+    return test::map_attr(BPF_MAP_TYPE_HASH, key_size, value_size, entries, flags);
 }
 
 constexpr s64 kNoEnt = -to_int(Errno::NoEnt);
@@ -47,10 +31,8 @@ public:
         : map_(make_map(hash_attr(key_size, value_size, entries, flags))) {}
     ~TestMap() { free(); }
     void free() {
-        if (map_) map_put(map_);
+        test::drop_map(map_);
         map_ = nullptr;
-        host::rcu_barrier();
-        host::rcu_barrier();
     }
     Map* get() { return map_; }
     HashMap* hash() { return static_cast<HashMap*>(map_); }

@@ -6,8 +6,7 @@
 #include <vector>
 
 #include "kernel/bpf/hashtab.h"
-#include "testkit/machine.h"
-#include "testkit/test.h"
+#include "kernel/bpf/map_test.h"
 
 namespace barebpf {
 namespace {
@@ -30,22 +29,11 @@ Value value_of(u32 number, u32 counter) {
     return {{word, word}};
 }
 
-class HashTorture : public ::testing::TestWithParam<u32> {
+class HashTorture : public test::WithMap<::testing::TestWithParam<u32>> {
 protected:
     void make(u32 entries) {
-        bpf_attr attr{};
-        attr.map_type = BPF_MAP_TYPE_HASH;
-        attr.key_size = sizeof(Key);
-        attr.value_size = sizeof(Value);
-        attr.max_entries = entries;
-        attr.map_flags = GetParam();
-        const MapOps* ops = map_ops(attr.map_type);
-        map_ = ops->create(attr).release();
-        map_init_from_attr(map_, ops, attr);
-    }
-    void TearDown() override {
-        if (map_) map_put(map_);
-        host::rcu_barrier();
+        WithMap::make(
+            test::map_attr(BPF_MAP_TYPE_HASH, sizeof(Key), sizeof(Value), entries, GetParam()));
     }
     s64 update(u32 number, u32 counter, u64 flags = BPF_ANY) {
         const Key key = key_of(number);
@@ -88,9 +76,6 @@ protected:
         EXPECT_EQ(update(entries, 1), -to_int(Errno::TooBig));
         EXPECT_EQ(count_keys(), entries);
     }
-
-    host::Cpu::Entry inside_;
-    Map* map_ = nullptr;
 };
 INSTANTIATE_TEST_SUITE_P(Kinds, HashTorture, ::testing::Values(0u, u32{BPF_F_NO_PREALLOC}),
                          [](const auto& kind) {

@@ -20,12 +20,7 @@ protected:
         Kernels::close(fd);
     }
     static bpf_attr shape(u32 type, u32 key, u32 value, u32 entries, u32 flags, u64 extra) {
-        bpf_attr attr{};
-        attr.map_type = type;
-        attr.key_size = key;
-        attr.value_size = value;
-        attr.max_entries = entries;
-        attr.map_flags = flags;
+        bpf_attr attr = test::map_attr(type, key, value, entries, flags);
         attr.map_extra = extra;
         return attr;
     }

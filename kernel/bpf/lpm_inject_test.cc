@@ -2,16 +2,14 @@
 // Faults on purpose into the LPM trie: an NMI before each instruction of an operation runs every operation on
 // the same trie; a CPU stops before each instruction while others look up; NMIs at random on all CPUs.
 #include "kernel/bpf/lpm_model_test.h"
-#include "testkit/inject.h"
+#include "kernel/bpf/map_inject_test.h"
 
 namespace barebpf {
 namespace {
 
 using host::Atomic;
 using host::Order;
-using inject::Trace;
-
-Trace trace;
+using test::trace;
 
 struct Key {
     u32 length;
@@ -22,12 +20,8 @@ struct Key {
 class Subject {
 public:
     void make() {
-        map = lpm_test::make_map(lpm_test::trie_attr(4, 64));
+        map = test::make_map(lpm_test::trie_attr(4, 64));
         ASSERT_NE(map, nullptr);
-    }
-    void destroy() {
-        map_put(map);
-        test::settle();
     }
     static Key key(u32 number, u32 length) {
         return {length, {10, static_cast<u8>(number / 16), static_cast<u8>(number * 16), 0}};
@@ -54,55 +48,38 @@ const Key kStaying[] = {{8, {10, 0, 0, 0}}, {20, {10, 0, 16, 0}}, {24, {10, 0, 1
 const Key kOurs = {24, {10, 0, 18, 0}};
 
 // What interrupts: prefixes of its own beside, above and below those that the interrupted code works on.
-class Intruder {
+class Intruder : public test::Tally {
 public:
     explicit Intruder(Subject* subject) : subject_(subject) {}
     static void run(void* argument) { static_cast<Intruder*>(argument)->once(); }
     void once() {
         static constexpr Key kOwn[] = {
             {12, {10, 0, 0, 0}}, {22, {10, 0, 16, 0}}, {28, {10, 0, 17, 32}}, {32, {10, 0, 18, 5}}};
-        const u32 turn = turns_.fetch_add(1, Order::Relaxed);
-        const u32 slot = turn % 4;
+        const u32 slot = next_turn() % 4;
         const bool erase = there_[slot];
         const s64 result = erase ? subject_->erase(kOwn[slot])
                                  : subject_->update(kOwn[slot], 500 + slot, BPF_NOEXIST);
-        if (result == 0) {
-            there_[slot] = !erase;
-            done_.fetch_add(1, Order::Relaxed);
-        } else if (result != -to_int(Errno::Busy) && (erase || result != -to_int(Errno::NoMem))) {
-            bad_.fetch_add(1, Order::Relaxed);
-        }
-        if (there_[3] && subject_->look(kOwn[3]) != 503) bad_.fetch_add(1, Order::Relaxed);
-        for (const Key& key : kStaying) {
-            if (subject_->look(key) < 0) bad_.fetch_add(1, Order::Relaxed);
-        }
+        if (may_be_refused(result)) there_[slot] = !erase;
+        count_bad(erase && result == -to_int(Errno::NoMem));
+        count_bad(there_[3] && subject_->look(kOwn[3]) != 503);
+        for (const Key& key : kStaying) count_bad(subject_->look(key) < 0);
     }
     void withdraw() {
         while (there_[0] || there_[1] || there_[2] || there_[3]) {
-            const u32 slot = turns_.load(Order::Relaxed) % 4;
-            if (there_[slot]) {
+            if (there_[turns() % 4]) {
                 once();
             } else {
-                turns_.fetch_add(1, Order::Relaxed);
+                next_turn();
             }
         }
     }
-    u32 turns() const { return turns_.load(Order::Relaxed); }
-    u32 done() const { return done_.load(Order::Relaxed); }
-    u32 bad() const { return bad_.load(Order::Relaxed); }
 
 private:
     Subject* subject_;
-    Atomic<u32> turns_{}, done_{}, bad_{};
     bool there_[4] = {};
 };
 
-struct Operation {
-    const char* name;
-    void (*prepare)(Subject& subject);
-    s64 (*run)(Subject& subject);
-    s64 after;  // what our key finds then
-};
+using Operation = test::Operation<Subject, s64>;  // after: what our key finds
 
 const Operation kOperations[] = {
     {"replace", [](Subject& s) { s.update(kOurs, 1); },
@@ -115,33 +92,13 @@ const Operation kOperations[] = {
      [](Subject& s) { return s.look(kOurs) == 5 ? s64{0} : s64{-1}; }, 5},
 };
 
-struct Attempt {
-    Subject* subject;
-    const Operation* operation;
-    s64 result;
-};
-
-NOINLINE void run_operation(void* argument) {
-    auto* run = static_cast<Attempt*>(argument);
-    run->result = run->operation->run(*run->subject);
-}
-
 class LpmInject : public ::testing::Test {
 protected:
     void SetUp() override {
         subject_.make();
         for (u32 i = 0; i < 3; ++i) ASSERT_EQ(subject_.update(kStaying[i], 100 + i), 0);
     }
-    void TearDown() override { subject_.destroy(); }
-    bool record(const Operation& operation) {
-        operation.prepare(subject_);
-        Attempt run{&subject_, &operation, 0};
-        if (!trace.record(Trace::Where::Everywhere, run_operation, &run)) return false;
-        EXPECT_EQ(run.result, 0) << operation.name;
-        EXPECT_GT(trace.size(), 20u) << operation.name;
-        return true;
-    }
-
+    void TearDown() override { test::drop_map(subject_.map); }
     host::Cpu::Entry inside_;
     Subject subject_;
 };
@@ -149,15 +106,13 @@ protected:
 TEST_F(LpmInject, AnNmiBeforeEachInstruction) {
     for (const Operation& operation : kOperations) {
         Intruder intruder(&subject_);
-        if (!record(operation)) GTEST_SKIP() << "no single steps here";
+        if (!test::record(subject_, operation)) GTEST_SKIP() << "no single steps here";
         u32 wrong = 0;
         inject::at_each_instruction(
             trace, host::cpu_id(),
             [&] {
                 operation.prepare(subject_);
-                Attempt run{&subject_, &operation, 0};
-                run_operation(&run);
-                wrong += run.result != 0;
+                wrong += test::attempt(subject_, operation) != 0;
                 // The intruder's own prefix above may answer for one that has gone.
                 const s64 found = subject_.look(kOurs);
                 wrong += found != operation.after && !(operation.after == 101 && found == 501);
@@ -180,29 +135,20 @@ TEST_F(LpmInject, AnNmiBeforeEachInstruction) {
 TEST_F(LpmInject, LookupsGoOnWhileAWriterStandsStill) {
     NEEDS_CPUS(2);
     for (const Operation& operation : kOperations) {
-        if (!record(operation)) GTEST_SKIP() << "no single steps here";
+        if (!test::record(subject_, operation)) GTEST_SKIP() << "no single steps here";
         Atomic<u32> bad{};
         u32 stood = 0;
         for (u32 i = 0; i < trace.size(); i += 7) {
             operation.prepare(subject_);
-            inject::Hold hold(trace[i], 1);
-            Atomic<u32> done{};
-            test::run_on_cpus(2, [&](u32 cpu) {
-                if (cpu == 1) {
-                    Attempt run{&subject_, &operation, 0};
-                    run_operation(&run);
-                    if (run.result != 0) bad.fetch_add(1, Order::Relaxed);
-                    done.store(1, Order::Release);
-                    return;
-                }
-                while (!hold.is_held() && !done.load(Order::Acquire)) host::spin_hint();
-                stood += hold.is_held();
-                for (u32 k = 0; k < 3; ++k) {
-                    if (subject_.look(kStaying[k]) != 100 + k) bad.fetch_add(1, Order::Relaxed);
-                }
-                if (subject_.look(kOurs) < 0) bad.fetch_add(1, Order::Relaxed);
-                hold.release();
-            });
+            const auto count = [&](bool wrong) {
+                if (wrong) bad.fetch_add(1, Order::Relaxed);
+            };
+            stood += test::while_one_stands_still(
+                trace[i], 2, [&] { count(test::attempt(subject_, operation) != 0); },
+                [&](u32) {
+                    for (u32 k = 0; k < 3; ++k) count(subject_.look(kStaying[k]) != 100 + k);
+                    count(subject_.look(kOurs) < 0);
+                });
             ASSERT_EQ(bad.load(Order::Relaxed), 0u) << operation.name << " instruction " << i;
         }
         EXPECT_GT(stood, trace.size() / 14) << operation.name;

@@ -8,8 +8,7 @@
 #include <string>
 
 #include "kernel/bpf/lpm_trie.h"
-#include "kernel/bpf/map_types.h"
-#include "testkit/test.h"
+#include "kernel/bpf/map_test.h"
 
 namespace barebpf::lpm_test {
 
@@ -44,32 +43,14 @@ struct WalkOrder {
 };
 
 inline bpf_attr trie_attr(u32 data_size, u32 entries, u32 value_size = 8) {
-    bpf_attr attr{};
-    attr.map_type = BPF_MAP_TYPE_LPM_TRIE;
-    attr.key_size = 4 + data_size;
-    attr.value_size = value_size;
-    attr.max_entries = entries;
-    attr.map_flags = BPF_F_NO_PREALLOC;
-    return attr;
-}
-
-inline Map* make_map(const bpf_attr& attr) {
-    const MapOps* ops = map_ops(attr.map_type);
-    if (!ops || !ops->check_attr(attr)) return nullptr;
-    Result<Map*> made = ops->create(attr);
-    if (!made) return nullptr;
-    Map* map = made.release();
-    map_init_from_attr(map, ops, attr);
-    return map;
+    return test::map_attr(BPF_MAP_TYPE_LPM_TRIE, 4 + data_size, value_size, entries,
+                          BPF_F_NO_PREALLOC);
 }
 
 class TestTrie {
 public:
-    TestTrie(u32 data_size, u32 entries) : map_(make_map(trie_attr(data_size, entries))) {}
-    ~TestTrie() {
-        if (map_) map_put(map_);
-        test::settle();
-    }
+    TestTrie(u32 data_size, u32 entries) : map_(test::make_map(trie_attr(data_size, entries))) {}
+    ~TestTrie() { test::drop_map(map_); }
     TestTrie(const TestTrie&) = delete;
     TestTrie& operator=(const TestTrie&) = delete;
 

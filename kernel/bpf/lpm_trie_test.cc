@@ -13,12 +13,12 @@ namespace {
 using host::Atomic;
 using host::Order;
 using lpm_test::expect_same_walk;
-using lpm_test::make_map;
 using lpm_test::Model;
 using lpm_test::Prefix;
 using lpm_test::random_prefix;
 using lpm_test::TestTrie;
 using lpm_test::trie_attr;
+using test::make_map;
 
 constexpr s64 kNoEnt = -to_int(Errno::NoEnt);
 constexpr s64 kInval = -to_int(Errno::Inval);

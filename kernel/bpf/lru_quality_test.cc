@@ -9,8 +9,7 @@
 #include <cstdlib>
 #include <vector>
 
-#include "kernel/bpf/map.h"
-#include "testkit/test.h"
+#include "kernel/bpf/map_test.h"
 #include "testkit/user/user.h"
 
 namespace barebpf {
@@ -59,15 +58,8 @@ double hit_rate(const Case& c) {
     Map* map;
     {
         user::EntryOn inside(0);
-        bpf_attr attr{};
-        attr.map_type = BPF_MAP_TYPE_LRU_HASH;
-        attr.key_size = 4;
-        attr.value_size = 8;
-        attr.max_entries = c.entries;
-        attr.map_flags = c.flags | BPF_F_ZERO_SEED;
-        const MapOps* ops = map_ops(attr.map_type);
-        map = ops->create(attr).release();
-        map_init_from_attr(map, ops, attr);
+        map = test::make_map(
+            test::map_attr(BPF_MAP_TYPE_LRU_HASH, 4, 8, c.entries, c.flags | BPF_F_ZERO_SEED));
     }
     Keys keys(c.stream, 4 * c.entries);
     const u32 turns = std::max(c.entries * 20, 100'000u);

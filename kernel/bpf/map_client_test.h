@@ -3,9 +3,10 @@
 // kernel that the test runs on. Every function returns what bpf(2) does, errors as -errno.
 #pragma once
 
+#include <vector>
+
+#include "kernel/bpf/map_test.h"
 #include "kernel/bpf/syscall.h"
-#include "testkit/machine.h"
-#include "testkit/test.h"
 
 namespace barebpf::test {
 
@@ -29,15 +30,37 @@ inline u64 address_of(const void* pointer) {
     return reinterpret_cast<u64>(pointer);
 }
 
+constexpr s64 error(Errno e) {
+    return -to_int(e);
+}
+
+// Borrowed from the descriptor, which counts.
+inline Map* map_of(int fd) {
+    Map* map = map_get_by_fd(fd).release().map;
+    map_put(map);
+    return map;
+}
+
+struct Batch {
+    u32 command;
+    int fd;
+    u32 count;
+    void* keys = nullptr;
+    void* values = nullptr;
+    void* in = nullptr;
+    void* out = nullptr;
+    u64 elem_flags = 0, flags = 0;
+};
+
 template <class Bpf>
 struct MapClient {
     static int create(u32 type, u32 key_size, u32 value_size, u32 entries, u32 flags = 0) {
-        bpf_attr attr{};
-        attr.map_type = type;
-        attr.key_size = key_size;
-        attr.value_size = value_size;
-        attr.max_entries = entries;
-        attr.map_flags = flags;
+        return create(map_attr(type, key_size, value_size, entries, flags));
+    }
+    // A map of maps like inner.
+    static int create_outer(u32 type, u32 key_size, u32 entries, int inner, u32 flags = 0) {
+        bpf_attr attr = map_attr(type, key_size, 4, entries, flags);
+        attr.inner_map_fd = static_cast<u32>(inner);
         return create(attr);
     }
     static int create(bpf_attr attr) {
@@ -67,6 +90,21 @@ struct MapClient {
     static s64 take(int fd, const void* key, void* value, u64 flags = 0) {
         return element(BPF_MAP_LOOKUP_AND_DELETE_ELEM, fd, key, value, flags);
     }
+    // count is what bpf(2) made of it.
+    static s64 batch(Batch& b) {
+        bpf_attr attr{};
+        attr.batch.map_fd = static_cast<u32>(b.fd);
+        attr.batch.count = b.count;
+        attr.batch.keys = address_of(b.keys);
+        attr.batch.values = address_of(b.values);
+        attr.batch.in_batch = address_of(b.in);
+        attr.batch.out_batch = address_of(b.out);
+        attr.batch.elem_flags = b.elem_flags;
+        attr.batch.flags = b.flags;
+        const s64 result = Bpf::call(b.command, &attr, sizeof attr);
+        b.count = attr.batch.count;
+        return result;
+    }
     static s64 freeze(int fd) {
         bpf_attr attr{};
         attr.map_fd = static_cast<u32>(fd);
@@ -95,6 +133,34 @@ struct MapClient {
         return Bpf::call(BPF_MAP_GET_FD_BY_ID, &attr, sizeof attr);
     }
     static void close(int fd) { Bpf::close(fd); }
+};
+
+// For fixtures: descriptors that are closed with the test, which is inside the library; nothing is left then.
+class WithDescriptors : public ::testing::Test {
+protected:
+    void SetUp() override {
+        host::rcu_barrier();
+        before_ = machine::live_memory();
+    }
+    void TearDown() override {
+        for (const int fd : fds_) OurBpf::close(fd);
+        for (u32 i = 0; i < 3; ++i) host::rcu_barrier();
+        // The id table keeps a node or two.
+        EXPECT_LE(machine::live_memory().blocks, before_.blocks + 3);
+    }
+    int keep(s64 fd) {
+        EXPECT_GE(fd, 0);
+        if (fd >= 0) fds_.push_back(static_cast<int>(fd));
+        return static_cast<int>(fd);
+    }
+    void drop(int fd) {
+        std::erase(fds_, fd);
+        OurBpf::close(fd);
+    }
+
+    host::Cpu::Entry inside_;
+    machine::LiveMemory before_;
+    std::vector<int> fds_;
 };
 
 }  // namespace barebpf::test

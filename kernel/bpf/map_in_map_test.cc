@@ -16,47 +16,18 @@ namespace barebpf {
 namespace {
 
 using Client = test::MapClient<test::OurBpf>;
-
-constexpr s64 error(Errno e) {
-    return -to_int(e);
-}
+using test::error;
 
 // The types of maps of maps; their keys are 32-bit numbers here.
 constexpr u32 kOuterTypes[] = {BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_HASH_OF_MAPS};
 
-class MapInMap : public ::testing::Test {
+class MapInMap : public test::WithDescriptors {
 protected:
-    void SetUp() override {
-        host::rcu_barrier();
-        before_ = machine::live_memory();
-    }
-    void TearDown() override {
-        for (int fd : fds_) Client::close(fd);
-        for (u32 i = 0; i < 3; ++i) host::rcu_barrier();
-        // The id table keeps a node or two.
-        EXPECT_LE(machine::live_memory().blocks, before_.blocks + 3);
-    }
-    int keep(s64 fd) {
-        EXPECT_GE(fd, 0);
-        if (fd >= 0) fds_.push_back(static_cast<int>(fd));
-        return static_cast<int>(fd);
-    }
-    void drop(int fd) {
-        std::erase(fds_, fd);
-        Client::close(fd);
-    }
     int array(u32 entries = 4, u32 flags = 0, u32 value_size = 8) {
         return keep(Client::create(BPF_MAP_TYPE_ARRAY, 4, value_size, entries, flags));
     }
     static s64 try_outer(int inner, u32 type = BPF_MAP_TYPE_ARRAY_OF_MAPS, u32 flags = 0) {
-        bpf_attr attr{};
-        attr.map_type = type;
-        attr.key_size = 4;
-        attr.value_size = 4;
-        attr.max_entries = 4;
-        attr.map_flags = flags;
-        attr.inner_map_fd = static_cast<u32>(inner);
-        return Client::create(attr);
+        return Client::create_outer(type, 4, 4, inner, flags);
     }
     int outer(int inner, u32 type = BPF_MAP_TYPE_ARRAY_OF_MAPS) {
         return keep(try_outer(inner, type));
@@ -75,10 +46,6 @@ protected:
         const s64 result = Client::info(fd, &info, &size);
         return result < 0 ? result : info.id;
     }
-
-    host::Cpu::Entry inside_;
-    machine::LiveMemory before_;
-    std::vector<int> fds_;
 };
 
 TEST_F(MapInMap, IdsComeOutOfWhatDescriptorsPutIn) {

@@ -2,12 +2,9 @@
 // Faults on purpose into maps and their freelist: an NMI before each instruction of an operation runs every
 // operation on the same map; a CPU stops before each instruction while others go on; interrupts and NMIs at random.
 // Nothing deadlocks, is lost, handed out twice, or read that was never written.
-#include <vector>
-
+#include "kernel/bpf/map_inject_test.h"
 #include "kernel/bpf/hashtab.h"
 #include "kernel/bpf/percpu_freelist.h"
-#include "testkit/inject.h"
-#include "testkit/test.h"
 
 namespace barebpf {
 namespace {
@@ -15,63 +12,11 @@ namespace {
 using host::Atomic;
 using host::Order;
 using inject::Trace;
+using test::Found;
+using test::trace;
 
-Trace trace;  // a quarter of a megabyte
-
-// Both words are key << 32 | counter, so that a reader can tell whether it was ever written for that key.
-struct Value {
-    u64 words[2];
-};
-
-Value value_of(u32 key, u32 counter) {
-    const u64 word = u64{key} << 32 | counter;
-    return {{word, word}};
-}
-
-class Subject {
+class Subject : public test::PairMap {
 public:
-    void make(u32 type, u32 entries, u32 flags) {
-        bpf_attr attr{};
-        attr.map_type = type;
-        attr.key_size = 4;
-        attr.value_size = sizeof(Value);
-        attr.max_entries = entries;
-        attr.map_flags = flags;
-        const MapOps* ops = map_ops(attr.map_type);
-        map = ops->create(attr).release();
-        map_init_from_attr(map, ops, attr);
-    }
-    void destroy() {
-        map_put(map);
-        host::rcu_barrier();
-    }
-    s64 update(u32 key, u32 counter, u64 flags = BPF_ANY) {
-        host::RcuReadGuard rcu;
-        const Value value = value_of(key, counter);
-        return map->ops->update(map, &key, &value, flags);
-    }
-    s64 erase(u32 key) {
-        host::RcuReadGuard rcu;
-        return map->ops->erase(map, &key);
-    }
-    // Present, absent, or torn: a value that was never written for this key.
-    enum Found { Absent, Present, Torn };
-    Found look(u32 key) {
-        host::RcuReadGuard rcu;
-        Value value{};
-        if (map->ops->copy_value) {
-            if (map->ops->copy_value(map, &key, &value, 0)) return Absent;
-        } else {
-            const void* found = map->ops->lookup(map, &key);
-            if (!found) return Absent;
-            for (u32 i = 0; i < 2; ++i) {
-                value.words[i] =
-                    host::atomic_at<u64>(static_cast<const u64*>(found) + i).load(Order::Relaxed);
-            }
-        }
-        if (value.words[0] == 0 && map->type == BPF_MAP_TYPE_ARRAY) return Present;
-        return value.words[0] >> 32 == key ? Present : Torn;
-    }
     // As many elements as it may hold can be inserted, and no more.
     void expect_whole(u32 entries) {
         for (u32 key = 0; key < 2000; ++key) erase(key);
@@ -79,12 +24,10 @@ public:
         for (u32 key = 0; key < entries; ++key) ASSERT_EQ(update(key, 1), 0) << key;
         EXPECT_EQ(update(entries, 1), -to_int(Errno::TooBig));
     }
-
-    Map* map = nullptr;
 };
 
 // What interrupts: all operations, on keys of its own and on those that the interrupted code works on.
-class Intruder {
+class Intruder : public test::Tally {
 public:
     static constexpr u32 kFirst = 1000;
     static constexpr u32 kOwn = 4;
@@ -93,67 +36,38 @@ public:
     static void run(void* argument) { static_cast<Intruder*>(argument)->once(); }
 
     void once() {
-        const u32 turn = turns_.fetch_add(1, Order::Relaxed);
+        const u32 turn = next_turn();
         const u32 slot = turn % kOwn;
         const u32 key = kFirst + slot;
-        if (subject_->look(key) != (there_[slot] ? Subject::Present : Subject::Absent)) count(bad_);
+        count_bad(subject_->look(key) != (there_[slot] ? Found::Present : Found::Absent));
         const bool erase = there_[slot] && turn % 3 == 0;
         const s64 result =
             erase ? subject_->erase(key)
                   : subject_->update(key, turn, there_[slot] ? BPF_EXIST : BPF_NOEXIST);
-        if (result == 0) {
-            there_[slot] = !erase;
-            count(done_);
-        } else if (result != -to_int(Errno::Busy) && result != -to_int(Errno::NoMem) &&
-                   result != -to_int(Errno::TooBig)) {
-            count(bad_);
-        }
+        if (may_be_refused(result, -to_int(Errno::TooBig))) there_[slot] = !erase;
         // What the interrupted operation is about: any answer but a torn one.
         for (u32 theirs = 0; theirs < 3; ++theirs) {
-            if (subject_->look(theirs) == Subject::Torn) count(bad_);
+            count_bad(subject_->look(theirs) == Found::Torn);
         }
     }
-    u32 turns() const { return turns_.load(Order::Relaxed); }
-    u32 done() const { return done_.load(Order::Relaxed); }
-    u32 bad() const { return bad_.load(Order::Relaxed); }
 
 private:
-    static void count(Atomic<u32>& counter) { counter.fetch_add(1, Order::Relaxed); }
-
     Subject* subject_;
-    Atomic<u32> turns_{}, done_{}, bad_{};
     bool there_[kOwn] = {};
 };
 
-// An operation that can be repeated: what it needs, what it does, what must be true after.
-struct Operation {
-    const char* name;
-    void (*prepare)(Subject& subject);
-    s64 (*run)(Subject& subject);
-    Subject::Found after;  // of key 1
-};
+using Operation = test::Operation<Subject, Found>;  // after: of key 1
 
 const Operation kOperations[] = {
     {"replace", [](Subject& s) { s.update(1, 1); },
-     [](Subject& s) { return s.update(1, 2, BPF_EXIST); }, Subject::Present},
+     [](Subject& s) { return s.update(1, 2, BPF_EXIST); }, Found::Present},
     {"insert", [](Subject& s) { s.erase(1); },
-     [](Subject& s) { return s.update(1, 3, BPF_NOEXIST); }, Subject::Present},
+     [](Subject& s) { return s.update(1, 3, BPF_NOEXIST); }, Found::Present},
     {"erase", [](Subject& s) { s.update(1, 4); }, [](Subject& s) { return s.erase(1); },
-     Subject::Absent},
+     Found::Absent},
     {"look up", [](Subject& s) { s.update(1, 5); },
-     [](Subject& s) { return s.look(1) == Subject::Present ? s64{0} : s64{-1}; }, Subject::Present},
+     [](Subject& s) { return s.look(1) == Found::Present ? s64{0} : s64{-1}; }, Found::Present},
 };
-
-struct Attempt {
-    Subject* subject;
-    const Operation* operation;
-    s64 result;
-};
-
-NOINLINE void run_operation(void* argument) {
-    auto* run = static_cast<Attempt*>(argument);
-    run->result = run->operation->run(*run->subject);
-}
 
 class MapInject : public ::testing::Test {
 public:
@@ -165,20 +79,9 @@ public:
             for (u32 key = 0; key < 3; ++key) ASSERT_EQ(subject_.update(key, 0), 0);
             (this->*test)();
             subject_.expect_whole(kEntries);
-            subject_.destroy();
+            test::drop_map(subject_.map);
         }
     }
-    bool record(const Operation& operation) {
-        operation.prepare(subject_);
-        Attempt run{&subject_, &operation, 0};
-        const bool can = trace.record(Trace::Where::Everywhere, run_operation, &run);
-        if (can) {
-            EXPECT_EQ(run.result, 0) << operation.name;
-            EXPECT_GT(trace.size(), 20u) << operation.name;
-        }
-        return can;
-    }
-
     void nmi_before_each_instruction();
     void others_go_on_while_one_stands_still();
     void storm(inject::Kind kind);
@@ -193,7 +96,7 @@ public:
 void MapInject::nmi_before_each_instruction() {
     Intruder intruder(&subject_);
     for (const Operation& operation : kOperations) {
-        if (!record(operation)) {
+        if (!test::record(subject_, operation)) {
             skipped_ = true;
             return;
         }
@@ -202,10 +105,7 @@ void MapInject::nmi_before_each_instruction() {
             trace, host::cpu_id(),
             [&] {
                 operation.prepare(subject_);
-                Attempt run{&subject_, &operation, 0};
-                run_operation(&run);
-                EXPECT_EQ(run.result, 0) << operation.name;
-                refused += run.result != 0;
+                refused += test::attempt(subject_, operation) != 0;
                 EXPECT_EQ(subject_.look(1), operation.after) << operation.name;
                 host::Cpu::yield_point();  // what was deleted comes back
             },
@@ -231,7 +131,7 @@ void MapInject::others_go_on_while_one_stands_still() {
     }
     const u32 writers = test::cpus() > 2 ? 1 : 0;
     for (const Operation& operation : kOperations) {
-        if (!record(operation)) {
+        if (!test::record(subject_, operation)) {
             skipped_ = true;
             return;
         }
@@ -240,28 +140,16 @@ void MapInject::others_go_on_while_one_stands_still() {
         // Not every one: the neighbours of an instruction are in the same state.
         for (u32 i = 0; i < trace.size(); i += 7) {
             operation.prepare(subject_);
-            inject::Hold hold(trace[i], 1);
-            Atomic<u32> done{};  // its way may not pass here: that of the CPU that recorded did
-            test::run_on_cpus(2 + writers, [&](u32 cpu) {
-                if (cpu == 1) {
-                    Attempt run{&subject_, &operation, 0};
-                    run_operation(&run);
-                    if (run.result != 0) bad.fetch_add(1, Order::Relaxed);
-                    done.store(1, Order::Release);
-                    return;
-                }
-                while (!hold.is_held() && !done.load(Order::Acquire)) host::spin_hint();
-                if (hold.is_held() && cpu == 0) ++stood;
-                if (cpu == 2) {
-                    if (subject_.update(2, i, BPF_EXIST)) bad.fetch_add(1, Order::Relaxed);
-                    return;
-                }
-                for (const u32 key : {0u, 2u}) {
-                    if (subject_.look(key) != Subject::Present) bad.fetch_add(1, Order::Relaxed);
-                }
-                if (subject_.look(1) == Subject::Torn) bad.fetch_add(1, Order::Relaxed);
-                hold.release();
-            });
+            const auto count = [&](bool wrong) {
+                if (wrong) bad.fetch_add(1, Order::Relaxed);
+            };
+            stood += test::while_one_stands_still(
+                trace[i], 2 + writers, [&] { count(test::attempt(subject_, operation) != 0); },
+                [&](u32 cpu) {
+                    if (cpu == 2) return count(subject_.update(2, i, BPF_EXIST) != 0);
+                    for (const u32 key : {0u, 2u}) count(subject_.look(key) != Found::Present);
+                    count(subject_.look(1) == Found::Torn);
+                });
             ASSERT_EQ(bad.load(Order::Relaxed), 0u) << operation.name << " instruction " << i;
             EXPECT_EQ(subject_.look(1), operation.after) << operation.name;
         }
@@ -315,9 +203,10 @@ NOINLINE void update_array(void* argument) {
 
 TEST_F(MapInject, AnNmiBeforeEachInstructionOfAnArrayUpdate) {
     subject_.make(BPF_MAP_TYPE_ARRAY, 4, 0);
+    for (const u32 key : {1u, 2u}) ASSERT_EQ(subject_.update(key, 0), 0);
     ArrayRun run{&subject_, 1};
     if (!trace.record(Trace::Where::Everywhere, update_array, &run)) {
-        subject_.destroy();
+        test::drop_map(subject_.map);
         GTEST_SKIP() << "no single steps here";
     }
     u32 bad = 0;
@@ -326,14 +215,14 @@ TEST_F(MapInject, AnNmiBeforeEachInstructionOfAnArrayUpdate) {
         [&] {
             ++run.counter;
             update_array(&run);
-            if (subject_.look(1) != Subject::Present || subject_.look(2) != Subject::Present) ++bad;
+            if (subject_.look(1) != Found::Present || subject_.look(2) != Found::Present) ++bad;
         },
         [&] {
             if (subject_.update(2, run.counter)) ++bad;
-            if (subject_.look(2) != Subject::Present) ++bad;
+            if (subject_.look(2) != Found::Present) ++bad;
         });
     EXPECT_EQ(bad, 0u);
-    subject_.destroy();
+    test::drop_map(subject_.map);
 }
 
 // ── percpu_freelist ──

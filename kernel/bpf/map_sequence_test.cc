@@ -146,12 +146,8 @@ public:
 
     std::vector<Outcome> run(const Kind& kind, const Sequence& sequence) {
         kind_ = &kind;
-        bpf_attr attr{};
-        attr.map_type = kind.type;
-        attr.key_size = kind.key_size;
-        attr.value_size = kind.value_size;
-        attr.max_entries = kind.entries;
-        attr.map_flags = kind.flags;
+        bpf_attr attr =
+            test::map_attr(kind.type, kind.key_size, kind.value_size, kind.entries, kind.flags);
         attr.map_extra = kind.extra;
         if (kind.values == Values::Maps) attr.inner_map_fd = static_cast<u32>(inner_[0]);
         fd_ = Client::create(attr);

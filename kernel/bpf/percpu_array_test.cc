@@ -5,47 +5,25 @@
 #include <vector>
 
 #include "kernel/bpf/map_client_test.h"
-#include "kernel/bpf/map_types.h"
 #include "testkit/inject.h"
-#include "testkit/test.h"
 
 namespace barebpf {
 namespace {
 
 using Client = test::MapClient<test::OurBpf>;
-
-constexpr s64 error(Errno e) {
-    return -to_int(e);
-}
+using test::error;
 
 bpf_attr percpu_attr(u32 value_size, u32 entries, u32 flags = 0) {
-    bpf_attr attr{};
-    attr.map_type = BPF_MAP_TYPE_PERCPU_ARRAY;
-    attr.key_size = 4;
-    attr.value_size = value_size;
-    attr.max_entries = entries;
-    attr.map_flags = flags;
-    return attr;
+    return test::map_attr(BPF_MAP_TYPE_PERCPU_ARRAY, 4, value_size, entries, flags);
 }
 
-class PercpuArrayTest : public ::testing::Test {
+class PercpuArrayTest : public test::WithMap<> {
 protected:
-    void make(u32 value_size, u32 entries) {
-        const bpf_attr attr = percpu_attr(value_size, entries);
-        map_ = kPercpuArrayMapOps.create(attr).release();
-        map_init_from_attr(map_, &kPercpuArrayMapOps, attr);
-    }
-    void TearDown() override {
-        if (map_) map_put(map_);
-        host::rcu_barrier();
-    }
+    void make(u32 value_size, u32 entries) { WithMap::make(percpu_attr(value_size, entries)); }
     u64* lookup(u32 index) { return static_cast<u64*>(map_->ops->lookup(map_, &index)); }
     u64* of_cpu(u32 index, u32 cpu) {
         return static_cast<u64*>(map_->ops->lookup_percpu(map_, &index, cpu));
     }
-
-    host::Cpu::Entry inside_;
-    Map* map_ = nullptr;
 };
 
 TEST_F(PercpuArrayTest, AProgramSeesItsOwnCpusValue) {

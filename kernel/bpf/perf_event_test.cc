@@ -20,12 +20,9 @@ namespace {
 
 using Client = test::MapClient<test::OurBpf>;
 using host::Order;
+using test::error;
 
 constexpr u32 kPollIn = 1;
-
-constexpr s64 error(Errno e) {
-    return -to_int(e);
-}
 
 struct Record {
     u32 type;

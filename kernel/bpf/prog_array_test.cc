@@ -12,10 +12,7 @@ namespace barebpf {
 namespace {
 
 using Client = test::MapClient<test::OurBpf>;
-
-constexpr s64 error(Errno e) {
-    return -to_int(e);
-}
+using test::error;
 
 class ProgArrayTest : public ::testing::Test {
 protected:

@@ -7,10 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "kernel/bpf/map_types.h"
+#include "kernel/bpf/map_test.h"
 #include "testkit/inject.h"
-#include "testkit/machine.h"
-#include "testkit/test.h"
 
 namespace barebpf {
 namespace {
@@ -23,40 +21,20 @@ constexpr s64 kTooBig = -to_int(Errno::TooBig);
 constexpr s64 kInval = -to_int(Errno::Inval);
 constexpr s64 kBusy = -to_int(Errno::Busy);
 
+using test::make_map;
+
 bpf_attr attr_of(u32 type, u32 entries, u32 value_size) {
-    bpf_attr attr{};
-    attr.map_type = type;
-    attr.value_size = value_size;
-    attr.max_entries = entries;
-    return attr;
+    return test::map_attr(type, 0, value_size, entries);
 }
 
-Map* make_map(const bpf_attr& attr) {
-    const MapOps* ops = map_ops(attr.map_type);
-    if (!ops->check_attr(attr)) return nullptr;
-    Result<Map*> made = ops->create(attr);
-    if (!made) return nullptr;
-    Map* map = made.release();
-    map_init_from_attr(map, ops, attr);
-    return map;
-}
-
-class QueueTest : public ::testing::TestWithParam<u32> {
+class QueueTest : public test::WithMap<::testing::TestWithParam<u32>> {
 protected:
     void make(u32 entries, u32 value_size = 8) {
-        map_ = make_map(attr_of(GetParam(), entries, value_size));
-        ASSERT_NE(map_, nullptr);
-    }
-    void TearDown() override {
-        if (map_) map_put(map_);
-        test::settle();
+        WithMap::make(attr_of(GetParam(), entries, value_size));
     }
     s64 push(u64 value, u64 flags = 0) { return map_->ops->push(map_, &value, flags); }
     s64 pop(u64* value) { return map_->ops->pop(map_, value); }
     bool is_queue() const { return GetParam() == BPF_MAP_TYPE_QUEUE; }
-
-    host::Cpu::Entry inside_;
-    Map* map_ = nullptr;
 };
 INSTANTIATE_TEST_SUITE_P(Types, QueueTest,
                          ::testing::Values(u32{BPF_MAP_TYPE_QUEUE}, u32{BPF_MAP_TYPE_STACK}),

@@ -26,13 +26,7 @@ constexpr s64 kExist = -to_int(Errno::Exist);
 constexpr s64 kTooBig = -to_int(Errno::TooBig);
 
 bpf_attr stack_attr(u32 entries, u32 value_size, u32 flags = 0) {
-    bpf_attr attr{};
-    attr.map_type = BPF_MAP_TYPE_STACK_TRACE;
-    attr.key_size = 4;
-    attr.value_size = value_size;
-    attr.max_entries = entries;
-    attr.map_flags = flags;
-    return attr;
+    return test::map_attr(BPF_MAP_TYPE_STACK_TRACE, 4, value_size, entries, flags);
 }
 
 // What the chain below does at its end, with a frame pointer in each of its functions.
@@ -74,19 +68,8 @@ NOINLINE void other_way(Call* call) {
     asm volatile("" : : "r"(__builtin_frame_address(0)) : "memory");
 }
 
-class StackMapTest : public ::testing::Test {
+class StackMapTest : public test::WithMap<> {
 protected:
-    void make(const bpf_attr& attr) {
-        ASSERT_TRUE(kStackTraceMapOps.check_attr(attr).ok());
-        auto made = kStackTraceMapOps.create(attr);
-        ASSERT_TRUE(made.ok());
-        map_ = made.value();
-        map_init_from_attr(map_, &kStackTraceMapOps, attr);
-    }
-    void TearDown() override {
-        if (map_) map_put(map_);
-        test::settle();
-    }
     // Not inlined: the three innermost frames are the same wherever it is called from.
     NOINLINE s64 get(u64 flags, void (*way)(Call*) = one_way) {
         call_ = {map_, flags, 0, {}, nullptr, 0};
@@ -103,9 +86,6 @@ protected:
         const u32 key = static_cast<u32>(id);
         return map_->ops->erase(map_, &key);
     }
-
-    host::Cpu::Entry inside_;
-    Map* map_ = nullptr;
     Call call_{};
 };
 

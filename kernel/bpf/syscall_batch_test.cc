@@ -14,59 +14,19 @@ namespace barebpf {
 namespace {
 
 using Client = test::MapClient<test::OurBpf>;
-
-constexpr s64 error(Errno e) {
-    return -to_int(e);
-}
-
-struct Batch {
-    u32 command;
-    int fd;
-    u32 count;
-    void* keys = nullptr;
-    void* values = nullptr;
-    void* in = nullptr;
-    void* out = nullptr;
-    u64 elem_flags = 0, flags = 0;
-};
+using test::Batch;
+using test::error;
 
 // What bpf(2) returns; count is updated.
 s64 run(Batch& b) {
-    bpf_attr attr{};
-    attr.batch.map_fd = static_cast<u32>(b.fd);
-    attr.batch.count = b.count;
-    attr.batch.keys = test::address_of(b.keys);
-    attr.batch.values = test::address_of(b.values);
-    attr.batch.in_batch = test::address_of(b.in);
-    attr.batch.out_batch = test::address_of(b.out);
-    attr.batch.elem_flags = b.elem_flags;
-    attr.batch.flags = b.flags;
-    const s64 result = test::OurBpf::call(b.command, &attr, sizeof attr);
-    b.count = attr.batch.count;
-    return result;
+    return Client::batch(b);
 }
 
-class SyscallBatch : public ::testing::Test {
+class SyscallBatch : public test::WithDescriptors {
 protected:
-    void SetUp() override {
-        host::rcu_barrier();
-        before_ = machine::live_memory();
-    }
-    void TearDown() override {
-        for (int fd : fds_) Client::close(fd);
-        for (u32 i = 0; i < 3; ++i) host::rcu_barrier();
-        EXPECT_LE(machine::live_memory().blocks, before_.blocks + 3);
-    }
     int make(u32 type, u32 value_size, u32 entries, u32 flags = 0) {
-        const int fd = Client::create(type, 4, value_size, entries, flags);
-        EXPECT_GE(fd, 0);
-        fds_.push_back(fd);
-        return fd;
+        return keep(Client::create(type, 4, value_size, entries, flags));
     }
-
-    host::Cpu::Entry inside_;
-    machine::LiveMemory before_;
-    std::vector<int> fds_;
 };
 
 TEST_F(SyscallBatch, AnArrayInStepsOfEverySize) {

@@ -16,49 +16,18 @@ namespace barebpf {
 namespace {
 
 using Client = test::MapClient<test::OurBpf>;
+using test::error;
+using test::map_of;
 
-constexpr s64 error(Errno e) {
-    return -to_int(e);
-}
-
-class SyscallMap : public ::testing::Test {
+class SyscallMap : public test::WithDescriptors {
 protected:
-    void SetUp() override {
-        host::rcu_barrier();
-        before_ = machine::live_memory();
-    }
-    void TearDown() override {
-        for (int fd : fds_) Client::close(fd);
-        for (u32 i = 0; i < 3; ++i) host::rcu_barrier();
-        // The id table keeps a node or two.
-        EXPECT_LE(machine::live_memory().blocks, before_.blocks + 3);
-    }
-    int keep(s64 fd) {
-        EXPECT_GE(fd, 0);
-        if (fd >= 0) fds_.push_back(static_cast<int>(fd));
-        return static_cast<int>(fd);
-    }
     int make(u32 type, u32 flags = 0, u32 entries = 4) {
         return keep(Client::create(type, 4, 8, entries, flags));
     }
-    Map* map_of(int fd) {
-        const MapRef ref = map_get_by_fd(fd).release();
-        map_put(ref.map);
-        return ref.map;
-    }
-
-    host::Cpu::Entry inside_;
-    machine::LiveMemory before_;
-    std::vector<int> fds_;
 };
 
 bpf_attr small_hash() {
-    bpf_attr attr{};
-    attr.map_type = BPF_MAP_TYPE_HASH;
-    attr.key_size = 4;
-    attr.value_size = 8;
-    attr.max_entries = 4;
-    return attr;
+    return test::map_attr(BPF_MAP_TYPE_HASH, 4, 8, 4);
 }
 
 TEST_F(SyscallMap, AttrMayBeShorterOrLongerThanOurs) {
