@@ -112,15 +112,17 @@ bool holds(const StackMap* map, StackMap::Trace* trace, const u64* frames, u32 c
     return true;
 }
 
-// Into a trace that is in no bucket; a reader that is still at it sees the version.
+// Into a trace that is in no bucket; a reader that is still at it sees the version, which is odd meanwhile.
 void write(const StackMap* map, StackMap::Trace* trace, const u64* frames, u32 count, u32 hash) {
-    trace->version.store(trace->version.load(Order::Relaxed) + 1, Order::Relaxed);
+    const u32 version = trace->version.load(Order::Relaxed) + 1;
+    trace->version.store(version, Order::Relaxed);
     host::fence(Order::Release);  // pairs with the acquire fence in copy_value
     trace->hash.store(hash, Order::Relaxed);
     trace->frames.store(count, Order::Relaxed);
     for (u32 i = 0; i < word_count(map, count); ++i) {
         host::atomic_at<u64>(word(trace, i)).store(value_word(map, frames, i), Order::Relaxed);
     }
+    trace->version.store(version + 1, Order::Release);  // pairs with the acquire in copy_value
 }
 
 void give_back(StackMap* map, u32 index) {
@@ -235,7 +237,8 @@ s64 copy_value(Map* generic, const void* key, void* value, u64) {
         const u32 index = bucket.load(Order::Acquire);  // pairs with the exchange in keep
         if (!index) return -to_int(Errno::NoEnt);
         StackMap::Trace* trace = map->trace(index);
-        const u32 version = trace->version.load(Order::Acquire);
+        const u32 version = trace->version.load(Order::Acquire);  // pairs with write
+        if (version & 1) continue;
         const u32 bytes = trace->frames.load(Order::Relaxed) * map->frame_bytes;
         if (bytes > map->value_size) continue;  // in the middle of being written
         load_bytes(value, trace->words, bytes);

@@ -15,11 +15,12 @@
 // Locking: none. A trace is written before it is published, by one exchange of its bucket; who takes a
 // trace out by such an exchange gives it back to the free list (percpu_freelist), from which it may be
 // reused at once. A reader therefore counts what it has read only if neither the bucket nor the trace's
-// version, which grows with each use, has changed meanwhile:
+// version, which grows with each use and is odd while a trace is written, has changed meanwhile:
 //
 //     reader                                     writer
 //     index = bucket       (acquire)             version + 1, fence (release), new addresses
-//     v = version; copy; fence (acquire)         exchange of the bucket
+//     v = version (acquire), even                version + 1 (release)
+//     copy; fence (acquire)                      exchange of the bucket
 //     bucket == index && version == v            pairs: what is seen of a new use shows its version
 //
 // Scratch space for the trace being compared: per CPU, one for each level of re-entry (a program, an
