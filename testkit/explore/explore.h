@@ -45,6 +45,7 @@
 #include <string>
 
 #include "kernel/host/contract.h"
+#include "kernel/host/fd.h"
 #include "kernel/lib/new.h"
 
 namespace barebpf::explore {
@@ -113,6 +114,13 @@ void name(const void* memory, size_t size, const char* name);
 // Sleeping until somebody calls wake_all(): take the ticket first, then look, then sleep.
 u64 wake_ticket(const host::WaitQueue& queue);
 void sleep_on(const host::WaitQueue& queue, u64 ticket);
+
+// A descriptor for bpf(2), which takes over a reference; and its end, which gives that back.
+int install(host::FileObject* object);
+void close_descriptor(int fd);
+// What host::walk_stack() finds on this CPU, or in this NMI, from now on.
+inline constexpr u32 kMaxFrames = 4;
+void set_stack(const u64* frames, u32 count);
 
 struct Maker {
     size_t size;

@@ -133,4 +133,57 @@ struct MemallocReplace : Scenario {
     }
 };
 
+// Two CPUs need new chunks at once, and for some there is no memory: nobody gets an object that somebody else has, and
+// none of those that there are is lost.
+struct MemallocShort : Scenario {
+    static constexpr u32 kChunk = 4;  // objects
+    static constexpr u32 kMost = 64;
+    host::MemoryOwner owner;
+    Memalloc pool;
+    host::Atomic<u32> holders[kMost];
+
+    void setup() override { check(pool.create(1024, 8, owner), "no memory"); }
+    u32 take() {
+        const u32 index = pool.alloc();
+        check(index < kMost, "no such object");
+        if (index) {
+            check(holders[index].exchange(1, Order::Relaxed) == 0, "an object is given out twice");
+            host::atomic_at<u64>(pool.at(index) + 8).store(index, Order::Relaxed);
+        }
+        return index;
+    }
+    void give(u32 index) {
+        if (!index) return;
+        check(host::atomic_at<u64>(pool.at(index) + 8).load(Order::Relaxed) == index,
+              "two objects in one place");
+        holders[index].store(0, Order::Relaxed);
+        pool.free_rcu(index);
+    }
+    void cpu(u32) override {
+        host::Cpu::Pin pin;
+        host::RcuReadGuard guard;
+        pool.prepare();
+        const u32 a = take();
+        pool.prepare();
+        const u32 b = take();
+        give(a);
+        give(b);
+    }
+    void nmi(u32) override {
+        host::Cpu::Pin pin;
+        host::RcuReadGuard guard;
+        pool.prepare();
+        give(take());
+    }
+    void finish() override {
+        host::rcu_barrier();
+        u32 count = 0;
+        while (take()) ++count;
+        // Number 0 is none. Its chunk is the first reserve, which may be untouched.
+        const bool reserve_used = holders[1].load(Order::Relaxed);
+        check(count % kChunk == (reserve_used ? kChunk - 1 : 0), "an object is lost");
+        while (!pool.try_destroy()) host::rcu_barrier();
+    }
+};
+
 }  // namespace barebpf::explore

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Scenarios for hashtab, preallocated and not. All keys are of one bucket and have the same tag, so that they meet
+// Scenarios for hashtab, preallocated and not (per-CPU values, maps of maps, batches, walks: hash_kinds_scenarios.h). All keys are of one bucket and have the same tag, so that they meet
 // wherever they can.
 #pragma once
 
@@ -53,6 +53,12 @@ struct HashScenario : Scenario {
         return found;
     }
 
+    u32 number_of(u32 key) const {
+        u32 number = 0;
+        while (number < kKeys && keys[number] != key) ++number;
+        check(number < kKeys, "a key that nobody inserted");
+        return number;
+    }
     // A key of another bucket.
     u32 other_bucket() const {
         u32 key = 1;
@@ -79,12 +85,19 @@ struct HashScenario : Scenario {
     }
     // As bpf(2) looks up.
     bool copied(u32 key) {
-        u64 value[2];
-        const s64 result = map->ops->copy_value(map, &key, value, 0);
-        if (result != 0) return false;
-        check(belongs(value[0], key), "another key's value");
-        check(value[0] == value[1], "a torn value");
+        u64 words[2 * (kMaxCpus + 1)];
+        if (map->ops->copy_value(map, &key, words, 0) != 0) return false;
+        check_value(key, words);
         return true;
+    }
+    // A per-CPU value is written in place; where no program has written one, it is zero.
+    void check_value(u32 key, const u64* words) const {
+        const u32 count = value_size_for_user(map) / 8;
+        for (u32 i = 0; i < count; ++i) {
+            check(belongs(words[i], key) || (map->cpu_value_size && words[i] == 0),
+                  "another key's value");
+        }
+        check(map->cpu_value_size || words[0] == words[1], "a torn value");
     }
 
     // How many elements a walk shows.
@@ -172,10 +185,11 @@ struct HashFull : HashScenario {
 };
 
 // More keys than a bucket has slots: the rest are in its chain, where readers walk while elements go and come.
+template <u32 kFlags>
 struct HashChain : HashScenario {
     static constexpr u32 kBegin = 11;
     void setup() override {
-        make(kKeys, 0);
+        make(kKeys, kFlags);
         for (u32 i = 0; i < kBegin; ++i) check(update(keys[i], 1) == 0, "no room");
     }
     void cpu(u32 number) override {

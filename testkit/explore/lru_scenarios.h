@@ -89,14 +89,14 @@ struct LruRounds : Scenario {
     }
 };
 
-// A full map: each insert evicts. No key has another's value, no element is lost or in two places, and there are never more
+// A full map, of bytes or of per-CPU values: each insert evicts. No key has another's value, no element is lost or in two places, and there are never more
 // than there may be.
-template <u32 kFlags>
+template <u32 kFlags, u32 kType = BPF_MAP_TYPE_LRU_HASH>
 struct LruHash : HashScenario {
     u32 capacity = 0;
     void setup() override {
         capacity = kFlags ? host::possible_cpus() : 3;
-        make(capacity, kFlags, BPF_MAP_TYPE_LRU_HASH);
+        make(capacity, kFlags, kType);
         for (u32 i = 0; i < capacity; ++i) check(update(keys[i], 1) == 0, "no room");
     }
     void insert(u32 key) {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Scenarios for LPM tries, queues and stacks.
+// Scenarios for LPM tries, queues, stacks, bloom filters and stack traces.
 #pragma once
 
+#include "kernel/bpf/helpers.h"
 #include "kernel/bpf/lpm_trie.h"
 #include "kernel/bpf/map_types.h"
 #include "kernel/bpf/queue_stack.h"
+#include "kernel/bpf/stackmap.h"
 #include "testkit/explore/explore.h"
 
 namespace barebpf::explore {
@@ -26,7 +28,9 @@ inline Map* make_map(u32 type, u32 key_size, u32 value_size, u32 entries, u32 fl
 }
 
 // 10.1.0.0/16 stays, though it is updated; shorter and longer prefixes around it come and go, so that nodes are copied,
-// split and left out above and below it. Who looks for 10.1.2.3 finds it or something longer that covers, complete.
+// split and left out above and below it. Who looks for 10.1.2.3 finds it or something longer that covers, complete. Where
+// allocations may fail, so may updates, and nothing else.
+template <bool kMayFail>
 struct LpmChurn : Scenario {
     struct Key {
         u32 length;
@@ -45,6 +49,11 @@ struct LpmChurn : Scenario {
         const u64 value[2] = {u64{key.length} << 32 | generation,
                               u64{key.length} << 32 | generation};
         return map->ops->update(map, &key, value, BPF_ANY);
+    }
+    bool change(const Key& key, u32 generation) {
+        const s64 result = update(key, generation);
+        check(result == 0 || (kMayFail && result == -to_int(Errno::NoMem)), "an update failed");
+        return result == 0;
     }
     void look() {
         const void* value = map->ops->lookup(map, &kWanted);
@@ -65,12 +74,13 @@ struct LpmChurn : Scenario {
             look();
             look();
         } else if (number == 1) {
-            check(update(longer, 2) == 0, "an insert failed");
-            check(update(kStays, 2) == 0, "an update failed");
-            check(update({8, {10, 0, 0, 0}}, 2) == 0, "an insert failed");
-            check(map->ops->erase(map, &longer) == 0, "a delete failed");
+            const bool there = change(longer, 2);
+            change(kStays, 2);
+            change({8, {10, 0, 0, 0}}, 2);
+            const s64 gone = map->ops->erase(map, &longer);
+            check(gone == (there ? 0 : -to_int(Errno::NoEnt)), "a delete failed");
         } else {
-            check(update(kWanted, 3) == 0, "an insert failed");
+            change(kWanted, 3);
         }
     }
     void nmi(u32) override {
@@ -123,8 +133,9 @@ struct QueueRounds : Scenario {
         host::Cpu::Pin pin;
         host::RcuReadGuard guard;
         u32 last[kMaxCpus] = {};
+        push(number * 8 + 1);
         for (u32 i = 1; i <= kPushes; ++i) {
-            push(number * 8 + i);
+            if (i < kPushes) push(number * 8 + i + 1);
             const u32 value = pop();
             if (!value || value >= kMaxCpus * 8 || kType != BPF_MAP_TYPE_QUEUE) continue;
             check(value > last[value / 8], "out of order");
@@ -141,6 +152,106 @@ struct QueueRounds : Scenario {
         for (u32 i = 0; i < kValues; ++i) {
             check(pushed[i].load(Order::Relaxed) == popped[i].load(Order::Relaxed),
                   "a value is lost");
+        }
+        map->ops->free(map);
+    }
+};
+
+// What was pushed is there, though all bits are in one word.
+struct BloomRounds : Scenario {
+    static constexpr u32 kValues = 8;  // of each context
+    Map* map = nullptr;
+    host::Atomic<u32> pushed[kMaxCpus * 2 * kValues];
+
+    void setup() override { map = make_map(BPF_MAP_TYPE_BLOOM_FILTER, 0, 4, 2, 0); }
+    bool there(u32 value) { return map->ops->peek(map, &value) == 0; }
+    void push(u32 value) {
+        check(map->ops->push(map, &value, BPF_ANY) == 0, "a push failed");
+        pushed[value].store(1, Order::Relaxed);
+        check(there(value), "what was pushed is not there");
+    }
+    void cpu(u32 number) override {
+        push(number * kValues);
+        push(number * kValues + 1);
+    }
+    void nmi(u32 number) override { push((kMaxCpus + number) * kValues); }
+    void finish() override {
+        for (u32 value = 0; value < kMaxCpus * 2 * kValues; ++value) {
+            if (pushed[value].load(Order::Relaxed)) check(there(value), "a bit is lost");
+        }
+        map->ops->free(map);
+    }
+};
+
+// All traces want the same place: who copies one has all of one, and at the end none is lost.
+struct StackIds : Scenario {
+    static constexpr u32 kTraces = 4;
+    static constexpr u32 kIds =
+        4;  // and so many may be kept: one in its place, and one for each who writes
+    static constexpr u64 kApart = 0x1000;  // the second frame from the first
+    Map* map = nullptr;
+    u64 traces[kTraces];
+    u32 id = 0;
+
+    void setup() override {
+        map = make_map(BPF_MAP_TYPE_STACK_TRACE, 4, 16, kIds, 0);
+        u64 next = 1;
+        id = static_cast<u32>(get(traces[0] = next++, 0));
+        for (u32 found = 1; found < kTraces; ++next) {
+            const s64 result = get(next, BPF_F_REUSE_STACKID);
+            if (result == s64{id}) traces[found++] = next;
+            if (result != s64{id}) erase(static_cast<u32>(result));
+        }
+        erase(id);
+        keep(0);
+    }
+    s64 get(u64 trace, u64 flags) {
+        const u64 frames[] = {trace, trace + kApart};
+        set_stack(frames, 2);
+        const HelperProto* helper = stack_helper_proto(BPF_FUNC_get_stackid);
+        return static_cast<s64>(
+            helper->function(0, reinterpret_cast<u64>(static_cast<void*>(map)), flags, 0, 0));
+    }
+    s64 erase(u32 which) { return map->ops->erase(map, &which); }
+    bool copied() {
+        u64 frames[2] = {};
+        const s64 result = map->ops->copy_value(map, &id, frames, 0);
+        check(result == 0 || result == -to_int(Errno::NoEnt), "a copy failed");
+        if (result != 0) return false;
+        bool known = false;
+        for (const u64 trace : traces) known |= frames[0] == trace;
+        check(known, "a trace that nobody had");
+        check(frames[1] == frames[0] + kApart, "a copy of two traces");
+        return true;
+    }
+    void keep(u32 which) {
+        check(get(traces[which], BPF_F_REUSE_STACKID) == s64{id}, "no id for a trace");
+    }
+    void cpu(u32 number) override {
+        host::Cpu::Pin pin;
+        host::RcuReadGuard guard;
+        if (number == 0) {
+            copied();
+        } else if (number == 1) {
+            erase(id);
+            keep(1);
+        } else {
+            keep(2);
+        }
+    }
+    void nmi(u32) override {
+        host::Cpu::Pin pin;
+        host::RcuReadGuard guard;
+        keep(3);
+        copied();
+    }
+    void finish() override {
+        erase(id);
+        u32 filled = 0;
+        for (u64 next = 1'000; filled != (1u << kIds) - 1; ++next) {
+            const s64 result = get(next, 0);
+            check(result >= 0 || result == -to_int(Errno::Exist), "a trace is lost");
+            if (result >= 0) filled |= 1u << result;
         }
         map->ops->free(map);
     }

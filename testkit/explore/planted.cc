@@ -1,15 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Explores one scenario over a copy of the core with a bug planted in it (planted/, plant.py), and succeeds if the bug
-// is found, and found again from its replay string.
+// planted BUG SCENARIO: explores a scenario over a copy of the core with a bug planted in it (planted/, plant.py), and
+// succeeds if the bug is found, and found again from its replay string. BUG `none`: succeeds if nothing is found.
 #include <stdio.h>
 #include <string.h>
 
 #include "testkit/explore/freelist_scenarios.h"
+#include "testkit/explore/hash_kinds_scenarios.h"
 #include "testkit/explore/hashtab_scenarios.h"
 #include "testkit/explore/lru_scenarios.h"
+#include "testkit/explore/more_scenarios.h"
+
+// The one that shows.
+unsigned barebpf_bug = 0;
 
 namespace barebpf::explore {
 namespace {
+
+const char* const kBugs[] = {
+#include "bugs.h"
+};
 
 struct Entry {
     Options options;
@@ -21,11 +30,30 @@ const Entry kEntries[] = {
     {{.name = "freelist_relaxed", .relaxed = true}, maker_of<FreelistRounds>()},
     {{.name = "lru"}, maker_of<LruRounds<BpfLruList::Flavour::Common>>()},
     {{.name = "memalloc"}, maker_of<MemallocReplace>()},
+    {{.name = "memalloc_short", .failed_allocations = 2}, maker_of<MemallocShort>()},
     {{.name = "hash"}, maker_of<HashChurn<0>>()},
     {{.name = "hash_full", .cpus = 3}, maker_of<HashFull>()},
     {{.name = "hash_nmi", .nmis = 2}, maker_of<HashNmi<0>>()},
     {{.name = "hash_relaxed", .relaxed = true}, maker_of<HashChurn<0>>()},
+    {{.name = "percpu"}, maker_of<PerCpuHash<0>>()},
+    {{.name = "hash_of_maps"}, maker_of<MapOfMaps<BPF_MAP_TYPE_HASH_OF_MAPS>>()},
+    {{.name = "batch", .cpus = 3}, maker_of<HashBatch<0, false>>()},
+    {{.name = "for_each"}, maker_of<HashForEach<0>>()},
+    {{.name = "take_out", .nmis = 1}, maker_of<HashTakeOut<0>>()},
+    {{.name = "lpm_relaxed", .relaxed = true}, maker_of<LpmChurn<false>>()},
+    {{.name = "queue"}, maker_of<QueueRounds<BPF_MAP_TYPE_QUEUE>>()},
+    {{.name = "bloom"}, maker_of<BloomRounds>()},
+    {{.name = "stackmap", .bound = 3}, maker_of<StackIds>()},
 };
+
+bool plant(const char* name) {
+    for (const char* bug : kBugs) {
+        ++barebpf_bug;
+        if (strcmp(bug, name) == 0) return true;
+    }
+    barebpf_bug = 0;
+    return strcmp(name, "none") == 0;
+}
 
 int run(const char* name) {
     for (const Entry& entry : kEntries) {
@@ -33,7 +61,9 @@ int run(const char* name) {
         const Outcome outcome = explore(entry.options, entry.maker);
         printf("%s\n", outcome.finding == Finding::None ? outcome.summary().c_str()
                                                         : outcome.report.c_str());
-        if (outcome.finding == Finding::None) return 1;
+        if (outcome.finding == Finding::None || barebpf_bug == 0) {
+            return (outcome.finding == Finding::None) == (barebpf_bug != 0);
+        }
         const Outcome again = replay(entry.options, entry.maker, outcome.replay);
         if (again.finding == outcome.finding && again.what == outcome.what) return 0;
         printf("but its replay gives: %s\n", again.report.c_str());
@@ -47,6 +77,6 @@ int run(const char* name) {
 }  // namespace barebpf::explore
 
 int main(int count, char** arguments) {
-    if (count != 2) return 2;
-    return barebpf::explore::run(arguments[1]);
+    if (count != 3 || !barebpf::explore::plant(arguments[1])) return 2;
+    return barebpf::explore::run(arguments[2]);
 }

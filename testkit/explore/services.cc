@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// The rest of the host contract. What does not matter to the structures under test is as small as can be: there are no
-// descriptors and no executable memory, time is the number of steps, random numbers are the same in each
-// execution.
+// The rest of the host contract. What does not matter to the structures under test is as small as can be: descriptors
+// and stacks are what the scenario says, there is no executable memory, time is the number of steps, random numbers are
+// the same in each execution.
 #include <errno.h>
 #include <host_backend/clock.h>
 #include <host_backend/cred.h>
@@ -20,10 +20,53 @@ namespace barebpf::explore {
 
 namespace {
 u64 random_state;
+
+constexpr int kFirstDescriptor = 3;
+constexpr int kDescriptors = 16;
+host::FileObject* descriptors[kDescriptors];
+
+host::FileObject** slot_of(int fd) {
+    const int number = fd - kFirstDescriptor;
+    return number >= 0 && number < kDescriptors ? &descriptors[number] : nullptr;
 }
+
+struct Stack {
+    u64 frames[kMaxFrames];
+    u32 count;
+};
+Stack stacks[kMaxCpus + 1][2];  // of each CPU: outside of NMIs, in one
+
+Stack& this_stack() {
+    const Cpu& me = engine.current();
+    return stacks[me.number][me.nmi != 0];
+}
+}  // namespace
 
 void services_reset() {
     random_state = 0;
+    memset(descriptors, 0, sizeof descriptors);
+    memset(stacks, 0, sizeof stacks);
+}
+
+int install(host::FileObject* object) {
+    for (int number = 0; number < kDescriptors; ++number) {
+        if (descriptors[number]) continue;
+        descriptors[number] = object;
+        return kFirstDescriptor + number;
+    }
+    return -EMFILE;
+}
+
+void close_descriptor(int fd) {
+    host::FileObject* object = *slot_of(fd);
+    *slot_of(fd) = nullptr;
+    object->file_ops->release(object);
+}
+
+void set_stack(const u64* frames, u32 count) {
+    Stack& stack = this_stack();
+    memcpy(stack.frames, frames, count * sizeof *frames);
+    stack.count = count;
 }
 
 u64 wake_ticket(const host::WaitQueue& queue) {
@@ -117,9 +160,14 @@ bool host_copy_to_user(u64 to, const void* from, size_t size) {
     memcpy(reinterpret_cast<void*>(to), from, size);
     return true;
 }
-// Fibers have no stack worth telling of.
-u32 host_stack_walk(const void*, u32, u64*, u32) {
-    return 0;
+// Fibers have no stack worth telling of but what the scenario says.
+u32 host_stack_walk(const void*, u32 skip, u64* to, u32 capacity) {
+    const explore::Stack& stack = explore::this_stack();
+    u32 seen = 0;
+    for (; seen < stack.count && seen < skip + capacity; ++seen) {
+        if (seen >= skip) to[seen - skip] = stack.frames[seen];
+    }
+    return seen;
 }
 u32 host_stack_walk_user(u32, u64*, u32) {
     return 0;
@@ -128,15 +176,19 @@ bool host_read_nofault(void* to, u64 from, size_t size) {
     return host_copy_from_user(to, from, size);
 }
 
-int host_fd_install(host::FileObject*, host::FileMode) {
-    return -EMFILE;
+int host_fd_install(host::FileObject* object, host::FileMode) {
+    return explore::install(object);
 }
-bool host_fd_get(int, host::FileRef*, void (*)(host::FileObject*)) {
-    return false;
+bool host_fd_get(int fd, host::FileRef* ref, void (*pin)(host::FileObject*)) {
+    if (!host_fd_is_open(fd)) return false;
+    *ref = {*explore::slot_of(fd), host::FileMode::ReadWrite};
+    pin(ref->object);
+    return true;
 }
 void host_fd_close_all() {}
-bool host_fd_is_open(int) {
-    return false;
+bool host_fd_is_open(int fd) {
+    host::FileObject** slot = explore::slot_of(fd);
+    return slot && *slot;
 }
 
 bool host_exec_reserve(u32, u8**, u8**) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "testkit/explore/freelist_scenarios.h"
+#include "testkit/explore/hash_kinds_scenarios.h"
 #include "testkit/explore/hashtab_scenarios.h"
 #include "testkit/explore/lru_scenarios.h"
 #include "testkit/explore/more_scenarios.h"
@@ -23,22 +24,34 @@ TEST(Freelist, Rounds) {
 
 TEST(Memalloc, Replace) {
     EXPECT_HOLDS(explore<explore::MemallocReplace>({.name = "memalloc", .bound = 3}));
-    EXPECT_HOLDS(explore<explore::MemallocReplace>({.name = "memalloc_3", .cpus = 3}));
+    EXPECT_HOLDS(
+        explore<explore::MemallocReplace>({.name = "memalloc_3", .cpus = 3, .schedules = 12'000}));
     EXPECT_HOLDS(explore<explore::MemallocReplace>({.name = "memalloc_nmi", .nmis = 2}));
     EXPECT_HOLDS(explore<explore::MemallocReplace>({.name = "memalloc_relaxed", .relaxed = true}));
 }
 
+TEST(Memalloc, Short) {
+    using explore::MemallocShort;
+    EXPECT_HOLDS(explore<MemallocShort>(
+        {.name = "memalloc_short", .failed_allocations = 2, .schedules = 8'000}));
+    EXPECT_HOLDS(explore<MemallocShort>(
+        {.name = "memalloc_short_nmi", .nmis = 2, .failed_allocations = 2, .schedules = 4'000}));
+}
+
 TEST(Hashtab, Churn) {
     EXPECT_HOLDS(explore<explore::HashChurn<0>>({.name = "hash", .bound = 3}));
-    EXPECT_HOLDS(explore<explore::HashChurn<0>>({.name = "hash_3", .cpus = 3}));
-    EXPECT_HOLDS(explore<explore::HashChurn<kOnDemand>>({.name = "hash_on_demand", .bound = 3}));
-    EXPECT_HOLDS(explore<explore::HashChurn<kOnDemand>>({.name = "hash_on_demand_3", .cpus = 3}));
+    EXPECT_HOLDS(
+        explore<explore::HashChurn<0>>({.name = "hash_3", .cpus = 3, .schedules = 12'000}));
+    EXPECT_HOLDS(explore<explore::HashChurn<kOnDemand>>(
+        {.name = "hash_on_demand", .bound = 3, .schedules = 8'000}));
+    EXPECT_HOLDS(explore<explore::HashChurn<kOnDemand>>(
+        {.name = "hash_on_demand_3", .cpus = 3, .schedules = 6'000}));
 }
 
 TEST(Hashtab, ChurnInRelaxedMemory) {
     EXPECT_HOLDS(explore<explore::HashChurn<0>>({.name = "hash_relaxed", .relaxed = true}));
     EXPECT_HOLDS(explore<explore::HashChurn<kOnDemand>>(
-        {.name = "hash_on_demand_relaxed", .relaxed = true}));
+        {.name = "hash_on_demand_relaxed", .relaxed = true, .schedules = 8'000}));
 }
 
 TEST(Hashtab, Full) {
@@ -48,13 +61,16 @@ TEST(Hashtab, Full) {
 }
 
 TEST(Hashtab, Chain) {
-    EXPECT_HOLDS(explore<explore::HashChain>({.name = "hash_chain"}));
-    EXPECT_HOLDS(explore<explore::HashChain>({.name = "hash_chain_relaxed", .relaxed = true}));
+    EXPECT_HOLDS(explore<explore::HashChain<0>>({.name = "hash_chain"}));
+    EXPECT_HOLDS(explore<explore::HashChain<0>>({.name = "hash_chain_relaxed", .relaxed = true}));
+    EXPECT_HOLDS(explore<explore::HashChain<kOnDemand>>(
+        {.name = "hash_chain_on_demand", .schedules = 4'000}));
 }
 
 TEST(Hashtab, SameKey) {
     EXPECT_HOLDS(explore<explore::HashSameKey<0>>({.name = "hash_same_key"}));
-    EXPECT_HOLDS(explore<explore::HashSameKey<kOnDemand>>({.name = "hash_same_key_on_demand"}));
+    EXPECT_HOLDS(explore<explore::HashSameKey<kOnDemand>>(
+        {.name = "hash_same_key_on_demand", .schedules = 6'000}));
 }
 
 TEST(Hashtab, Nmi) {
@@ -62,11 +78,67 @@ TEST(Hashtab, Nmi) {
     EXPECT_HOLDS(explore<explore::HashNmi<kOnDemand>>({.name = "hash_nmi_on_demand", .nmis = 2}));
 }
 
+TEST(HashKinds, PerCpuValues) {
+    EXPECT_HOLDS(explore<explore::PerCpuHash<0>>({.name = "percpu", .schedules = 4'000}));
+    EXPECT_HOLDS(
+        explore<explore::PerCpuHash<0>>({.name = "percpu_3", .cpus = 3, .schedules = 4'000}));
+    EXPECT_HOLDS(
+        explore<explore::PerCpuHash<0>>({.name = "percpu_nmi", .nmis = 1, .schedules = 4'000}));
+    EXPECT_HOLDS(explore<explore::PerCpuHash<0>>(
+        {.name = "percpu_relaxed", .relaxed = true, .schedules = 4'000}));
+    EXPECT_HOLDS(explore<explore::PerCpuHash<kOnDemand>>(
+        {.name = "percpu_on_demand", .nmis = 1, .schedules = 4'000}));
+}
+
+template <u32 kType>
+void explore_maps_of_maps(const char* name, const char* with_nmis, const char* relaxed) {
+    using Scenario = explore::MapOfMaps<kType>;
+    EXPECT_HOLDS(explore<Scenario>({.name = name, .cpus = 3, .schedules = 4'000}));
+    EXPECT_HOLDS(explore<Scenario>({.name = with_nmis, .nmis = 1, .schedules = 4'000}));
+    EXPECT_HOLDS(explore<Scenario>({.name = relaxed, .relaxed = true, .schedules = 4'000}));
+}
+
+TEST(MapOfMaps, MapsAreReplacedUnderTheirUsers) {
+    explore_maps_of_maps<BPF_MAP_TYPE_ARRAY_OF_MAPS>("array_of_maps", "array_of_maps_nmi",
+                                                     "array_of_maps_relaxed");
+    explore_maps_of_maps<BPF_MAP_TYPE_HASH_OF_MAPS>("hash_of_maps", "hash_of_maps_nmi",
+                                                    "hash_of_maps_relaxed");
+}
+
+TEST(HashKinds, Batches) {
+    EXPECT_HOLDS(
+        explore<explore::HashBatch<0, false>>({.name = "batch", .cpus = 3, .schedules = 4'000}));
+    EXPECT_HOLDS(explore<explore::HashBatch<0, false>>(
+        {.name = "batch_nmi", .nmis = 1, .schedules = 4'000}));
+    EXPECT_HOLDS(explore<explore::HashBatch<0, false>>(
+        {.name = "batch_relaxed", .relaxed = true, .schedules = 4'000}));
+    EXPECT_HOLDS(explore<explore::HashBatch<kOnDemand, true>>(
+        {.name = "batch_on_demand", .failed_allocations = 2, .schedules = 4'000}));
+}
+
+TEST(HashKinds, Walks) {
+    EXPECT_HOLDS(explore<explore::HashForEach<0>>({.name = "for_each", .schedules = 4'000}));
+    EXPECT_HOLDS(explore<explore::HashForEach<kOnDemand>>(
+        {.name = "for_each_on_demand", .schedules = 4'000}));
+    EXPECT_HOLDS(
+        explore<explore::HashForEach<0>>({.name = "for_each_nmi", .nmis = 1, .schedules = 2'000}));
+}
+
+TEST(HashKinds, TakingOut) {
+    EXPECT_HOLDS(
+        explore<explore::HashTakeOut<0>>({.name = "take_out", .cpus = 3, .schedules = 4'000}));
+    EXPECT_HOLDS(
+        explore<explore::HashTakeOut<0>>({.name = "take_out_nmi", .nmis = 1, .schedules = 4'000}));
+    EXPECT_HOLDS(explore<explore::HashTakeOut<kOnDemand>>(
+        {.name = "take_out_on_demand", .failed_allocations = 1, .schedules = 4'000}));
+}
+
 // An NMI that waits for a lock gives up after thousands of steps: less can be tried.
 TEST(LruList, Rounds) {
     using Flavour = BpfLruList::Flavour;
     EXPECT_HOLDS(explore<explore::LruRounds<Flavour::Common>>({.name = "lru"}));
-    EXPECT_HOLDS(explore<explore::LruRounds<Flavour::Common>>({.name = "lru_3", .cpus = 3}));
+    EXPECT_HOLDS(explore<explore::LruRounds<Flavour::Common>>(
+        {.name = "lru_3", .cpus = 3, .schedules = 10'000}));
     EXPECT_HOLDS(explore<explore::LruRounds<Flavour::Common>>(
         {.name = "lru_nmi", .nmis = 1, .schedules = 4'000, .random_schedules = 200}));
     EXPECT_HOLDS(
@@ -77,21 +149,45 @@ TEST(LruList, Rounds) {
 }
 
 TEST(LruHash, Evicting) {
-    EXPECT_HOLDS(explore<explore::LruHash<0>>({.name = "lru_hash"}));
-    EXPECT_HOLDS(explore<explore::LruHash<0>>({.name = "lru_hash_3", .cpus = 3}));
+    EXPECT_HOLDS(explore<explore::LruHash<0>>({.name = "lru_hash", .schedules = 10'000}));
+    EXPECT_HOLDS(
+        explore<explore::LruHash<0>>({.name = "lru_hash_3", .cpus = 3, .schedules = 10'000}));
     EXPECT_HOLDS(explore<explore::LruHash<0>>(
         {.name = "lru_hash_nmi", .nmis = 1, .schedules = 4'000, .random_schedules = 200}));
-    EXPECT_HOLDS(explore<explore::LruHash<0>>({.name = "lru_hash_relaxed", .relaxed = true}));
-    EXPECT_HOLDS(explore<explore::LruHash<BPF_F_NO_COMMON_LRU>>({.name = "lru_hash_percpu"}));
+    EXPECT_HOLDS(explore<explore::LruHash<0>>(
+        {.name = "lru_hash_relaxed", .relaxed = true, .schedules = 10'000}));
+    EXPECT_HOLDS(explore<explore::LruHash<BPF_F_NO_COMMON_LRU>>(
+        {.name = "lru_hash_percpu", .schedules = 10'000}));
     EXPECT_HOLDS(explore<explore::LruHash<BPF_F_NO_COMMON_LRU>>(
         {.name = "lru_hash_percpu_nmi", .nmis = 1, .schedules = 4'000, .random_schedules = 200}));
+    using Values = explore::LruHash<0, BPF_MAP_TYPE_LRU_PERCPU_HASH>;
+    EXPECT_HOLDS(explore<Values>({.name = "lru_percpu_values", .schedules = 4'000}));
+    EXPECT_HOLDS(explore<Values>(
+        {.name = "lru_percpu_values_nmi", .nmis = 1, .schedules = 2'000, .random_schedules = 200}));
 }
 
 TEST(Lpm, Churn) {
-    EXPECT_HOLDS(explore<explore::LpmChurn>({.name = "lpm"}));
-    EXPECT_HOLDS(explore<explore::LpmChurn>({.name = "lpm_3", .cpus = 3}));
-    EXPECT_HOLDS(explore<explore::LpmChurn>({.name = "lpm_nmi", .nmis = 1, .schedules = 4'000}));
-    EXPECT_HOLDS(explore<explore::LpmChurn>({.name = "lpm_relaxed", .relaxed = true}));
+    EXPECT_HOLDS(explore<explore::LpmChurn<false>>({.name = "lpm"}));
+    EXPECT_HOLDS(
+        explore<explore::LpmChurn<false>>({.name = "lpm_3", .cpus = 3, .schedules = 10'000}));
+    EXPECT_HOLDS(
+        explore<explore::LpmChurn<false>>({.name = "lpm_nmi", .nmis = 1, .schedules = 4'000}));
+    EXPECT_HOLDS(explore<explore::LpmChurn<false>>({.name = "lpm_relaxed", .relaxed = true}));
+    EXPECT_HOLDS(explore<explore::LpmChurn<true>>(
+        {.name = "lpm_short", .failed_allocations = 2, .schedules = 4'000}));
+}
+
+TEST(Bloom, Rounds) {
+    EXPECT_HOLDS(explore<explore::BloomRounds>({.name = "bloom", .nmis = 1, .schedules = 4'000}));
+    EXPECT_HOLDS(explore<explore::BloomRounds>({.name = "bloom_relaxed", .relaxed = true}));
+}
+
+TEST(StackMap, Ids) {
+    EXPECT_HOLDS(explore<explore::StackIds>({.name = "stackmap", .bound = 3}));
+    EXPECT_HOLDS(
+        explore<explore::StackIds>({.name = "stackmap_nmi", .nmis = 2, .schedules = 4'000}));
+    EXPECT_HOLDS(explore<explore::StackIds>({.name = "stackmap_3", .cpus = 3, .schedules = 4'000}));
+    EXPECT_HOLDS(explore<explore::StackIds>({.name = "stackmap_relaxed", .relaxed = true}));
 }
 
 TEST(Queue, Rounds) {
