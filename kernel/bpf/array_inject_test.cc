@@ -160,13 +160,15 @@ TEST(ArrayInject, InnerMapsAreReplacedUnderThoseWhoUseThem) {
     test::run_on_cpus(cpus, [&](u32 cpu) {
         Map* maps = map_of(outer);
         if (cpu == 0) {
-            for (u32 round = 0; round < rounds; ++round) {
+            const auto used = [&] { return cpus == 1 || found.load(Order::Relaxed) > 100; };
+            for (u32 round = 0; round < rounds || !used(); ++round) {
                 const int inner = Client::create(BPF_MAP_TYPE_ARRAY, 4, 8, 4);
                 for (u32 key = 0; key < 4; ++key) Client::update(inner, &key, &kMagic);
                 const u32 slot = round % kSlots;
                 if (Client::update(outer, &slot, &inner)) bad.fetch_add(1, Order::Relaxed);
                 machine::close_fd(inner);
                 if (cpus == 1 || round % 7 == 0) Client::erase(outer, &slot);
+                host::Cpu::yield_point();  // the readers may be waiting for this CPU
             }
             enough.store(1, Order::Release);
             return;

@@ -9,6 +9,7 @@
 #include "kernel/barebpf.h"
 #include "kernel/bpf/insn.h"
 #include "kernel/bpf/map_client_test.h"
+#include "kernel/bpf/syscall_elem.h"
 #include "testkit/inject.h"
 #include "testkit/test.h"
 
@@ -16,6 +17,8 @@ namespace barebpf {
 namespace {
 
 using Client = test::MapClient<test::OurBpf>;
+using host::Atomic;
+using host::Order;
 using test::error;
 
 // The types of maps of maps; their keys are 32-bit numbers here.
@@ -304,6 +307,84 @@ TEST_F(MapInMap, TheVerifierKnowsWhatALookupGives) {
     expect_refused(then({mov(R3, R10), add_imm(R3, -8), mov_imm(R4, 0),
                          call(BPF_FUNC_map_update_elem), mov_imm(R0, 0), exit()}),
                    "cannot pass map_type 12 into func bpf_map_update_elem#2");
+}
+
+// ── Waiting for those who use the old map ─────────────────────────────────────────────────────
+
+// CPU 1 looks up the inner map and uses it for a while; CPU 0 replaces it meanwhile.
+struct Replacement {
+    int outer;
+    Map* map;
+    s64 (*replace)(int outer, int inner);
+
+    enum Phase : u32 { kStart, kUsed, kReplaced };
+    Atomic<u32> phase{kStart}, returned_early{};
+
+    void use() {
+        {
+            InsideProgram program;
+            const u32 slot = 0;
+            EXPECT_TRUE(map->ops->lookup(map, &slot) != nullptr);
+            phase.store(kUsed, Order::Release);
+            for (u32 i = 0; i < test::rounds(1000); ++i) {
+                test::lose_processor();
+                host::spin_hint();
+                if (phase.load(Order::Acquire) == kReplaced)
+                    returned_early.store(1, Order::Relaxed);
+            }
+        }
+        while (phase.load(Order::Acquire) != kReplaced) {
+            host::Cpu::yield_point();
+            host::spin_hint();
+        }
+    }
+    void run(u32 cpu, int inner) {
+        if (cpu == 1) {
+            use();
+            return;
+        }
+        while (phase.load(Order::Acquire) != kUsed) host::spin_hint();
+        EXPECT_EQ(replace(outer, inner), 0);
+        phase.store(kReplaced, Order::Release);
+    }
+};
+
+s64 batch_of_one(u32 command, int outer, int inner) {
+    u32 slot = 0;
+    test::Batch batch{command, outer, 1, &slot, &inner};
+    return Client::batch(batch);
+}
+
+TEST(MapsOfMaps, AChangeReturnsWhenNobodyUsesTheOldMap) {
+    if (test::cpus() < 2) GTEST_SKIP();
+    using Replace = s64 (*)(int outer, int inner);
+    static constexpr u32 kSlot = 0;
+    for (const u32 type : kOuterTypes) {
+        const Replace kinds[] = {
+            [](int outer, int inner) { return Client::update(outer, &kSlot, &inner); },
+            [](int outer, int) { return Client::erase(outer, &kSlot); },
+            [](int outer, int inner) { return batch_of_one(BPF_MAP_UPDATE_BATCH, outer, inner); },
+            [](int outer, int inner) { return batch_of_one(BPF_MAP_DELETE_BATCH, outer, inner); },
+        };
+        for (const Replace replace : kinds) {
+            // An array's elements are not deleted in batches.
+            if (type == BPF_MAP_TYPE_ARRAY_OF_MAPS && replace == kinds[3]) continue;
+            Replacement replacement{-1, nullptr, replace};
+            int inner;
+            {
+                host::Cpu::Entry inside;
+                inner = Client::create(BPF_MAP_TYPE_ARRAY, 4, 8, 4);
+                replacement.outer = Client::create_outer(type, 4, 4, inner);
+                EXPECT_EQ(Client::update(replacement.outer, &kSlot, &inner), 0);
+                replacement.map = test::map_of(replacement.outer);
+            }
+            test::run_on_cpus(2, [&](u32 cpu) { replacement.run(cpu, inner); });
+            EXPECT_EQ(replacement.returned_early.load(Order::Relaxed), 0u);
+            host::Cpu::Entry inside;
+            Client::close(inner);
+            Client::close(replacement.outer);
+        }
+    }
 }
 
 }  // namespace

@@ -147,6 +147,7 @@ Result<s64> change_all(Batch& batch, Change change, bool with_values, bool pinne
         }
         host::Cpu::yield_point();
     }
+    if (batch.done) batch.map.changed();
     TRY(host::put_user(batch.user_count, batch.done));
     return to_result(error);
 }
@@ -283,6 +284,7 @@ Result<s64> look_up_by_bucket(Batch& batch, bool erase) {
     const u32 first = bucket;
     for (;;) {
         const Collected got = collect(batch, &bucket, erase);
+        if (erase && got.count) batch.map.changed();
         if (got.stop == Stop::End && bucket == first) return Errno::NoEnt;  // began behind the last
         TRY(batch.portion.write(batch.keys, batch.values, batch.done, got.count));
         batch.done += got.count;

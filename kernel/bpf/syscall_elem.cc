@@ -91,7 +91,9 @@ Result<s64> map_update_elem(const bpf_attr& attr, UserAddress) {
     Transfer key, value;
     TRY(copy_key(map.get(), attr.key, &key));
     TRY(value.copy_in(UserAddress{attr.value}, value_size_for_user(map.get())));
-    return to_result(update(map.get(), key.data(), value.data(), attr.flags));
+    TRY(to_result(update(map.get(), key.data(), value.data(), attr.flags)));
+    map.changed();
+    return s64{0};
 }
 
 Result<s64> map_delete_elem(const bpf_attr& attr, UserAddress) {
@@ -100,8 +102,12 @@ Result<s64> map_delete_elem(const bpf_attr& attr, UserAddress) {
     Transfer key;
     TRY(copy_key(map.get(), attr.key, &key));
     if (!map->ops->erase) return Errno::NotSupp;
-    InsideProgram inside;
-    return to_result(map->ops->erase(map.get(), key.data()));
+    {
+        InsideProgram inside;
+        TRY(to_result(map->ops->erase(map.get(), key.data())));
+    }
+    map.changed();
+    return s64{0};
 }
 
 Result<s64> map_get_next_key(const bpf_attr& attr, UserAddress) {
@@ -133,6 +139,7 @@ Result<s64> map_lookup_and_delete_elem(const bpf_attr& attr, UserAddress) {
         InsideProgram inside;
         TRY(to_result(map->ops->lookup_and_erase(map.get(), key.data(), value.data(), attr.flags)));
     }
+    map.changed();
     TRY(host::copy_to_user(UserAddress{attr.value}, value.data(), size));
     return s64{0};
 }

@@ -14,6 +14,7 @@ public:
     ElementTarget(const ElementTarget&) = delete;
     ElementTarget& operator=(const ElementTarget&) = delete;
     ~ElementTarget() {
+        if (changed_ && map_->inner_meta) host::synchronize_rcu();
         if (writing_) map_end_write(map_);
         if (map_) map_put(map_);
     }
@@ -28,12 +29,17 @@ public:
         }
         return {};
     }
+    // The command has changed elements. One that changed a map of maps returns when no program uses what was in the
+    // map before: user space may then take the old inner map for its own ("bpf: Wait for running BPF programs when
+    // updating map-in-map").
+    void changed() { changed_ = true; }
     Map* operator->() const { return map_; }
     Map* get() const { return map_; }
 
 private:
     Map* map_ = nullptr;
     bool writing_ = false;
+    bool changed_ = false;
 };
 
 // As programs call the type's functions.
