@@ -34,14 +34,14 @@ struct AreaHost {
     }
     static void exit() { this_area()->rcu_word.fetch_add(1, Order::AcqRel); }
     static void quiescent() { this_area()->rcu_word.fetch_add(2, Order::AcqRel); }
-    static void wait(u32 spins) {
+    static void wait(u32) {
         quiescent();
-        // A CPU that stays inside passes at its yield points, when there is something to see.
-        if (spins % 256 == 255) kick();
         spin_hint();
     }
-    static void kick() { attention.fetch_or(1, Order::AcqRel); }
-    static void clear_pending() { attention.fetch_and(0, Order::AcqRel); }
+    static void wait_begins() { attention.fetch_add(kAttentionReaders, Order::AcqRel); }
+    static void wait_ends() { attention.fetch_sub(kAttentionReaders, Order::AcqRel); }
+    static void kick() { attention.fetch_or(kAttentionRcu, Order::AcqRel); }
+    static void clear_pending() { attention.fetch_and(~kAttentionRcu, Order::AcqRel); }
     static u32& process_depth() { return this_area()->process_depth; }
     // Orders our kick before our look at the words; pairs with the fence in left_outermost().
     static void expedite() { fence(Order::SeqCst); }

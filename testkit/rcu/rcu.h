@@ -48,6 +48,10 @@
 //                                not look for kicks
 //     void quiescent()           this CPU passes (a change of its word, acq_rel)
 //     void wait(u32 spins)       one step of a wait; the CPU passes during it
+//     void wait_begins(), void wait_ends()
+//                                around such steps, nested or at once on several CPUs: in between every CPU
+//                                passes at its yield points, though a kick that one CPU answers is
+//                                cleared for all
 //     void kick()                some later quiescent point shall call advance(); acq_rel
 //     void clear_pending()       undoes kick(); acq_rel
 //     u32& process_depth()       of this thread: how many callbacks that may sleep it is in
@@ -85,6 +89,13 @@ private:
     struct alignas(64) Incoming {
         List atomic;   // callbacks that may not sleep
         List process;  // callbacks that may
+    };
+
+    struct Waiting {
+        Waiting() { Host::wait_begins(); }
+        ~Waiting() { Host::wait_ends(); }
+        Waiting(const Waiting&) = delete;
+        Waiting& operator=(const Waiting&) = delete;
     };
 
     static void push(List& list, RcuHead* head, void (*callback)(RcuHead*));
@@ -270,6 +281,7 @@ void Domain<Host>::advance() {
 
 template <class Host>
 void Domain<Host>::synchronize() {
+    const Waiting waiting;
     u64 snapshots[kMaxCpus];
     for (u32 cpu = 0; cpu < Host::cpus(); ++cpu) snapshots[cpu] = Host::snapshot(cpu);
     Host::quiescent();
@@ -281,6 +293,7 @@ void Domain<Host>::synchronize() {
 
 template <class Host>
 void Domain<Host>::barrier() {
+    const Waiting waiting;
     for (u32 spins = 0; driver_.fetch_add(1, Order::AcqRel) != 0; ++spins) Host::wait(spins);
     if (in_flight_) finish_batch(true);
     Host::clear_pending();

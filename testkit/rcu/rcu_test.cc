@@ -153,6 +153,32 @@ TEST(Rcu, TheReaderThatWasInTheWayRunsTheCallbacks) {
     EXPECT_EQ(world.freed.load(Order::Acquire), 1u);
 }
 
+// CPUs that stay inside, busy, and pass yield points: each lets the one that waits go on, though the answer of one
+// of them to a kick is the end of that kick.
+TEST(Rcu, YieldPointsOfAllLetAWaiterGoOn) {
+    NEEDS_CPUS(2);
+    constexpr u32 kYields = 20'000'000;
+    Atomic<u32> done{}, given_up{};
+    test::run_on_cpus(test::cpus_up_to(4), [&](u32 cpu) {
+        if (cpu == 0) {
+            for (u32 i = 0; i < 50; ++i) host::synchronize_rcu();
+            host::rcu_barrier();
+            done.store(1, Order::Release);
+            return;
+        }
+        for (u32 i = 0; !done.load(Order::Acquire); ++i) {
+            if (i == kYields) {
+                given_up.fetch_add(1, Order::Relaxed);
+                return;
+            }
+            Cpu::yield_point();
+            if (i % 256 == 0) test::lose_processor();
+            host::spin_hint();
+        }
+    });
+    EXPECT_EQ(given_up.load(Order::Relaxed), 0u);
+}
+
 // A chain of objects, each of which releases the next and waits for readers doing so.
 struct Link {
     host::RcuHead head;

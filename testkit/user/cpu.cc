@@ -26,7 +26,7 @@ namespace barebpf::backend {
 __thread ThreadState thread_state __attribute__((tls_model("initial-exec")));
 CpuSlot cpu_slots[kCpuSlots];
 u32 cpu_count = 1;
-Atomic<u32> attention;
+Atomic<u64> attention;
 
 namespace {
 
@@ -175,7 +175,8 @@ void yield_slow() {
     host::validator::expect_none_held("a yield point");
     if (thread_state.pins || thread_state.read_guards)
         host::panic("a yield point inside a Pin or an RCU read guard");
-    const bool somebody_waits = attention.load(Order::Relaxed) >= kAttentionWaiter;
+    // For a slot, or for readers: to lose the processor while outside is in nobody's way.
+    const bool somebody_waits = attention.load(Order::Relaxed) >= kAttentionReaders;
     give_up();
     after_leave();
     if (somebody_waits) sched_yield();

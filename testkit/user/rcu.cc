@@ -54,6 +54,8 @@ struct SlotHost {
         user::Outside outside;
         sched_yield();
     }
+    static void wait_begins() { attention.fetch_add(kAttentionReaders, Order::AcqRel); }
+    static void wait_ends() { attention.fetch_sub(kAttentionReaders, Order::AcqRel); }
     static void kick() { attention.fetch_or(kAttentionRcu, Order::AcqRel); }
     static void clear_pending() { attention.fetch_and(~kAttentionRcu, Order::AcqRel); }
     static u32& process_depth() { return thread_state.process_depth; }

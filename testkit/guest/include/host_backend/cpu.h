@@ -16,8 +16,9 @@
 
 namespace barebpf::backend {
 
-// What a CPU that leaves the library, or passes a yield point, should look at: callbacks wait for a grace
-// period.
+// What a CPU that leaves the library, or passes a yield point, should look at.
+inline constexpr u32 kAttentionRcu = 1;      // callbacks wait for a grace period
+inline constexpr u32 kAttentionReaders = 2;  // added once for each CPU that waits for readers
 extern Atomic<u32> attention;
 
 void left_outermost();  // after the word became even

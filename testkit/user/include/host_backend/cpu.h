@@ -50,10 +50,11 @@ extern CpuSlot cpu_slots[kCpuSlots] BAREBPF_HIDDEN;
 extern u32 cpu_count BAREBPF_HIDDEN;
 
 // What whoever leaves the library, or passes a yield point, should look at.
-inline constexpr u32 kAttentionRcu = 1;       // callbacks wait for a grace period
-inline constexpr u32 kAttentionDeferred = 2;  // releases that a signal handler left behind
-inline constexpr u32 kAttentionWaiter = 256;  // added once for each thread that waits for a slot
-extern Atomic<u32> attention BAREBPF_HIDDEN;
+inline constexpr u64 kAttentionRcu = 1;        // callbacks wait for a grace period
+inline constexpr u64 kAttentionDeferred = 2;   // releases that a signal handler left behind
+inline constexpr u64 kAttentionReaders = 256;  // added once for each thread that waits for readers
+inline constexpr u64 kAttentionWaiter = u64{1} << 32;  // ... and for each that waits for a slot
+extern Atomic<u64> attention BAREBPF_HIDDEN;
 
 void enter();
 void leave();
