@@ -6,82 +6,17 @@
 #include <unistd.h>
 
 #include <cstring>
-#include <fstream>
-#include <sstream>
 #include <string>
 #include <vector>
 
-#include "kernel/bpf/map_client_test.h"
-#include "kernel/lib/text.h"
-#include "testkit/test.h"
-#include "uapi/linux/btf.h"
+#include "kernel/bpf/on_kernel_test.h"
 
 namespace barebpf {
 namespace {
 
-// What was asked and what came back, one line each.
-using Record = std::vector<std::string>;
-
-template <class Bpf>
-class Side {
-public:
-    using Client = test::MapClient<Bpf>;
-    ~Side() {
-        for (int fd : fds_) Client::close(fd);
-    }
-    Record take() { return std::move(record_); }
-
-    void note(const std::string& what, s64 result) {
-        record_.push_back(what + " -> " + std::to_string(result));
-    }
-    int keep(int fd) {
-        if (fd >= 0) fds_.push_back(fd);
-        return fd;
-    }
-    static bpf_attr attr_of(u32 type, u32 value_size = 8, u32 entries = 4, u32 flags = 0) {
-        return test::map_attr(type, 4, value_size, entries, flags);
-    }
-    int make(u32 type, u32 value_size = 8, u32 entries = 4, u32 flags = 0) {
-        return keep(Client::create(attr_of(type, value_size, entries, flags)));
-    }
-    static s64 try_create(bpf_attr attr) {
-        const int fd = Client::create(attr);
-        if (fd >= 0) Client::close(fd);
-        return fd >= 0 ? 0 : fd;
-    }
-
-    s64 batch(const std::string& what, test::Batch b) {
-        const s64 result = Client::batch(b);
-        note(what + " command " + std::to_string(b.command) + " count " + std::to_string(b.count),
-             result);
-        return result;
-    }
-
-private:
-    Record record_;
-    std::vector<int> fds_;
-};
-
-class ArrayOnKernel : public ::testing::Test {
-protected:
-    using Kernels = test::MapClient<test::KernelBpf>;
-    void SetUp() override {
-        const int fd = Kernels::create(BPF_MAP_TYPE_ARRAY, 4, 4, 1);
-        if (fd < 0) GTEST_SKIP() << "this kernel's bpf(2) is not permitted here: errno " << -fd;
-        Kernels::close(fd);
-    }
-    template <class Script>
-    void compare(Script script) {
-        Side<test::OurBpf> ours;
-        Side<test::KernelBpf> kernels;
-        script(ours);
-        script(kernels);
-        const Record a = ours.take(), b = kernels.take();
-        ASSERT_EQ(a.size(), b.size());
-        for (size_t i = 0; i < a.size(); ++i) EXPECT_EQ(a[i], b[i]) << "ours, the kernel's";
-    }
-    host::Cpu::Entry inside_;
-};
+using test::Record;
+using test::Side;
+class ArrayOnKernel : public test::OnKernel {};
 
 constexpr u32 kFamily[] = {BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_CGROUP_ARRAY,
                            BPF_MAP_TYPE_PROG_ARRAY, BPF_MAP_TYPE_ARRAY_OF_MAPS};
@@ -392,30 +327,6 @@ TEST_F(ArrayOnKernel, BatchesOfMaps) {
 
 // ── Description ───────────────────────────────────────────────────────────────────────────────
 
-// Of what fdinfo says, the lines that do not depend on the machine.
-Record description(const std::string& fdinfo) {
-    Record lines;
-    std::istringstream text(fdinfo);
-    for (std::string line; std::getline(text, line);) {
-        const std::string field = line.substr(0, line.find(':'));
-        const bool varies = field == "pos" || field == "flags" || field == "mnt_id" ||
-                            field == "ino" || field == "memlock" || field == "map_id";
-        if (!varies) lines.push_back(line);
-    }
-    return lines;
-}
-
-std::string fdinfo_of(Side<test::KernelBpf>&, int fd) {
-    std::ifstream file("/proc/self/fdinfo/" + std::to_string(fd));
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-std::string fdinfo_of(Side<test::OurBpf>&, int fd) {
-    char text[1024];
-    TextBuffer out(text);
-    EXPECT_TRUE(machine::fd_info(fd, &out));
-    return text;
-}
-
 TEST_F(ArrayOnKernel, InfoAndFdinfo) {
     compare([]<class Bpf>(Side<Bpf>& side) {
         using Client = typename Side<Bpf>::Client;
@@ -426,21 +337,7 @@ TEST_F(ArrayOnKernel, InfoAndFdinfo) {
                 std::memcpy(attr.map_name, "a_name", 6);
                 const int fd = side.keep(Client::create(attr));
                 for (const bool frozen : {false, true}) {
-                    bpf_map_info info{};
-                    u32 size = sizeof info;
-                    side.note("info", Client::info(fd, &info, &size));
-                    // 6.18 tells more at the end.
-                    for (const u64 word : {u64{info.type}, u64{info.key_size}, u64{info.value_size},
-                                           u64{info.max_entries}, u64{info.map_flags},
-                                           u64{info.ifindex}, u64{info.btf_vmlinux_value_type_id},
-                                           u64{info.btf_id}, u64{info.btf_key_type_id},
-                                           u64{info.btf_value_type_id}, u64{info.map_extra}}) {
-                        side.note("field", static_cast<s64>(word));
-                    }
-                    side.note(std::string("name ") + info.name, 0);
-                    for (const std::string& line : description(fdinfo_of(side, fd))) {
-                        side.note(line, 0);
-                    }
+                    for (const std::string& line : test::describe(side, fd)) side.note(line, 0);
                     if (!frozen) side.note("freeze", Client::freeze(fd));
                 }
             }
@@ -450,18 +347,7 @@ TEST_F(ArrayOnKernel, InfoAndFdinfo) {
 
 TEST_F(ArrayOnKernel, TypesOfKeysAndValues) {
     compare([]<class Bpf>(Side<Bpf>& side) {
-        // [1] int, 4 bytes; [2] struct { int }, 4 bytes
-        const struct {
-            btf_header header;
-            u32 types[4 + 3 + 3];
-            char names[4];
-        } blob = {{BTF_MAGIC, BTF_VERSION, 0, sizeof(btf_header), 0, 40, 40, 3},
-                  {1, BTF_KIND_INT << 24, 4, 32, 1, BTF_KIND_STRUCT << 24 | 1, 4, 0, 1, 0},
-                  "\0i"};
-        bpf_attr load{};
-        load.btf = test::address_of(&blob);
-        load.btf_size = sizeof(btf_header) + 43;
-        const int btf = side.keep(static_cast<int>(Bpf::call(BPF_BTF_LOAD, &load, sizeof load)));
+        const int btf = test::load_two_types(side);
         side.note("btf", btf < 0 ? btf : 0);
         for (const u32 type :
              {BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_CGROUP_ARRAY,

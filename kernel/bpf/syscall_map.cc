@@ -32,6 +32,14 @@ Result<host::FileMode> check_create(const bpf_attr& attr) {
     return mode;
 }
 
+// No device here takes maps. Elsewhere some take these two types.
+Errno why_not_offloaded(const bpf_attr& attr) {
+    constexpr u32 kLoopback = 1;
+    const bool type_fits =
+        attr.map_type == BPF_MAP_TYPE_HASH || attr.map_type == BPF_MAP_TYPE_ARRAY;
+    return type_fits && attr.map_ifindex == kLoopback ? Errno::OpNotSupp : Errno::Inval;
+}
+
 // With what its inner maps must be like, if it is to have such.
 Result<Map*> create(const MapOps* ops, const bpf_attr& attr) {
     Map* meta = nullptr;
@@ -69,7 +77,7 @@ Result<s64> map_create(const bpf_attr& attr, UserAddress) {
     const MapOps* ops = map_ops(attr.map_type);
     if (!ops) return Errno::Inval;
     TRY(ops->check_attr(attr));
-    if (attr.map_ifindex) return Errno::OpNotSupp;  // offload: no device here takes maps
+    if (attr.map_ifindex) return why_not_offloaded(attr);
     Map* map = TRY(create(ops, attr));
     if (const auto done = complete(map, ops, attr); !done) {
         map_free(map);
