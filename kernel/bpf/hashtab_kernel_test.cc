@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Hash maps of every kind of value and storage, held against the kernel that the test runs on: random
+// Hash maps, LRU ones too, of every kind of value and storage, held against the kernel that the test runs on: random
 // commands on single elements and in batches, with the same results, contents compared as sets. A
 // failure prints the seed and the step; BAREBPF_SEED=n runs that one.
 //
@@ -167,7 +167,7 @@ public:
 
 private:
     bool of_maps() const { return shape_.type == BPF_MAP_TYPE_HASH_OF_MAPS; }
-    bool per_cpu() const { return shape_.type == BPF_MAP_TYPE_PERCPU_HASH; }
+    bool per_cpu() const { return is_percpu_map(shape_.type); }
     u32 one() const { return per_cpu() ? (shape_.value_size + 7) / 8 * 8 : shape_.value_size; }
     u32 room() const { return per_cpu() ? one() * cpus_ : one(); }
 
@@ -255,13 +255,18 @@ protected:
 
     bool open_random() {
         shape_ = {
-            .type = pick({BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_HASH_OF_MAPS}),
+            .type = pick({BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_HASH_OF_MAPS,
+                          BPF_MAP_TYPE_LRU_HASH, BPF_MAP_TYPE_LRU_PERCPU_HASH}),
             .key_size = pick({1, 3, 4, 8, 12, 16, 40}),
             .value_size = pick({4, 8, 13, 24, 100}),
             .entries = pick({1, 2, 7, 30, 200}),
             .flags = pick({0, BPF_F_NO_PREALLOC}) | pick({0, 0, BPF_F_ZERO_SEED}),
             .locked = false};
         if (shape_.type == BPF_MAP_TYPE_HASH_OF_MAPS) shape_.value_size = 4;
+        if (is_lru()) {  // for few keys: what is evicted is the map's own affair
+            shape_.entries = pick({2048, 4096});
+            shape_.flags = pick({0, BPF_F_NO_COMMON_LRU}) | pick({0, 0, BPF_F_ZERO_SEED});
+        }
         if (shape_.type == BPF_MAP_TYPE_HASH && one_in(2)) {
             shape_.locked = true;
             shape_.key_size = 4;
@@ -280,8 +285,11 @@ protected:
         });
         return made == 0 && shape_.value_size < 1000;  // the rest is the machine's memory
     }
+    bool is_lru() const {
+        return shape_.type == BPF_MAP_TYPE_LRU_HASH || shape_.type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
+    }
     Bytes random_key() {
-        const u32 number = random_() % (shape_.entries * 2 + 1);
+        const u32 number = random_() % (is_lru() ? 60 : shape_.entries * 2 + 1);
         Bytes key(shape_.key_size, '\0');
         std::memcpy(key.data(), &number, std::min<size_t>(4, key.size()));
         if (key.size() > 4) key.back() = static_cast<char>(number * 3);
