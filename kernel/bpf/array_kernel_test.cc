@@ -55,6 +55,22 @@ TEST_F(ArrayOnKernel, WhatCanBeMade) {
     });
 }
 
+// An attr that the type takes; larger values are so much larger.
+bpf_attr typical(u32 type, u32 larger = 0) {
+    switch (type) {
+        case BPF_MAP_TYPE_QUEUE:
+        case BPF_MAP_TYPE_STACK:
+        case BPF_MAP_TYPE_BLOOM_FILTER:
+            return test::map_attr(type, 0, 4 + larger, 4);
+        case BPF_MAP_TYPE_LPM_TRIE:
+            return test::map_attr(type, 8, 4 + larger, 4, BPF_F_NO_PREALLOC);
+        case BPF_MAP_TYPE_STACK_TRACE:
+            return test::map_attr(type, 4, 8 + larger * 2, 4);
+        default:
+            return test::map_attr(type, 4, 4 + larger, 4);
+    }
+}
+
 // A type, and a map like it but for one thing.
 TEST_F(ArrayOnKernel, WhatCanBeInside) {
     compare([]<class Bpf>(Side<Bpf>& side) {
@@ -69,18 +85,31 @@ TEST_F(ArrayOnKernel, WhatCanBeInside) {
         };
         for (const u32 type :
              {BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_CGROUP_ARRAY,
-              BPF_MAP_TYPE_PROG_ARRAY, BPF_MAP_TYPE_HASH}) {
+              BPF_MAP_TYPE_PROG_ARRAY, BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_HASH,
+              BPF_MAP_TYPE_LRU_HASH, BPF_MAP_TYPE_LRU_PERCPU_HASH, BPF_MAP_TYPE_PERF_EVENT_ARRAY,
+              BPF_MAP_TYPE_LPM_TRIE, BPF_MAP_TYPE_QUEUE, BPF_MAP_TYPE_STACK,
+              BPF_MAP_TYPE_BLOOM_FILTER, BPF_MAP_TYPE_STACK_TRACE}) {
             const std::string name = "type " + std::to_string(type);
-            const int inner = side.make(type, 4);
+            const auto another = [&](bpf_attr attr) {
+                return side.keep(Side<Bpf>::Client::create(attr));
+            };
+            const auto with_flag = [&](u32 flag) {
+                bpf_attr attr = typical(type);
+                attr.map_flags |= flag;
+                return another(attr);
+            };
+            const int inner = another(typical(type));
             const int outer = outer_of(inner);
             side.note(name + " outer", outer < 0 ? outer : 0);
             if (outer < 0) continue;
+            bpf_attr longer = typical(type);
+            longer.max_entries = 5;
             put(name + " itself", outer, inner);
-            put(name + " alike", outer, side.make(type, 4));
-            put(name + " longer", outer, side.make(type, 4, 5));
-            put(name + " larger", outer, side.make(type, 8));
-            put(name + " flags", outer, side.make(type, 4, 4, BPF_F_RDONLY_PROG));
-            put(name + " access", outer, side.make(type, 4, 4, BPF_F_RDONLY));
+            put(name + " alike", outer, another(typical(type)));
+            put(name + " longer", outer, another(longer));
+            put(name + " larger", outer, another(typical(type, 4)));
+            put(name + " flags", outer, with_flag(BPF_F_RDONLY_PROG));
+            put(name + " access", outer, with_flag(BPF_F_RDONLY));
             put(name + " none", outer, -1);
             put(name + " outer", outer, outer);
         }

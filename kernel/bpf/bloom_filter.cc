@@ -2,6 +2,7 @@
 #include "kernel/bpf/bloom_filter.h"
 
 #include "kernel/bpf/free_in_steps.h"
+#include "kernel/bpf/map_in_map.h"
 #include "kernel/bpf/map_types.h"
 #include "kernel/host/cred.h"
 #include "kernel/lib/bits.h"
@@ -119,6 +120,7 @@ constinit const MapOps kBloomFilterMapOps = {
         host::RcuReadGuard rcu;
         return push(map, value, flags);
     },
+    .meta_equal = map_meta_equal,
 };
 
 }  // namespace barebpf

@@ -5,6 +5,7 @@
 
 #include "kernel/bpf/lpm_shortcut.h"
 #include "kernel/bpf/lpm_update.h"
+#include "kernel/bpf/map_in_map.h"
 #include "kernel/bpf/map_types.h"
 #include "kernel/host/cred.h"
 
@@ -213,6 +214,7 @@ constexpr MapOps kOps = {
     .erase = erase,
     .next_key = next_key,
     .batch_commands = kBatchLookup | kBatchUpdate | kBatchDelete,
+    .meta_equal = map_meta_equal,
 };
 
 const MapOps* ops_for(const LpmTrie* trie) {

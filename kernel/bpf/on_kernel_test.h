@@ -75,8 +75,10 @@ protected:
         script(ours);
         script(kernels);
         const Record a = ours.take(), b = kernels.take();
-        ASSERT_EQ(a.size(), b.size());
-        for (size_t i = 0; i < a.size(); ++i) EXPECT_EQ(a[i], b[i]) << "ours, the kernel's";
+        for (size_t i = 0; i < a.size() && i < b.size(); ++i) {
+            EXPECT_EQ(a[i], b[i]) << "ours, the kernel's";
+        }
+        EXPECT_EQ(a.size(), b.size());
     }
     host::Cpu::Entry inside_;
 };

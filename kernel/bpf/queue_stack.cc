@@ -2,6 +2,7 @@
 #include "kernel/bpf/queue_stack.h"
 
 #include "kernel/bpf/free_in_steps.h"
+#include "kernel/bpf/map_in_map.h"
 #include "kernel/bpf/map_types.h"
 #include "kernel/host/cred.h"
 
@@ -133,6 +134,7 @@ constexpr MapOps kOps = {
     .copy_value = get_for_user<kOrder, false>,
     .update_from_user = push_from_user,
     .lookup_and_erase = get_for_user<kOrder, true>,
+    .meta_equal = map_meta_equal,
 };
 
 }  // namespace

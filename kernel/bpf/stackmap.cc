@@ -2,6 +2,7 @@
 #include "kernel/bpf/stackmap.h"
 
 #include "kernel/bpf/free_in_steps.h"
+#include "kernel/bpf/map_in_map.h"
 #include "kernel/bpf/map_types.h"
 #include "kernel/bpf/map_value.h"
 #include "kernel/host/cred.h"
@@ -313,6 +314,7 @@ constinit const MapOps kStackTraceMapOps = {
     .erase = erase,
     .next_key = next_key,
     .copy_value = copy_value,
+    .meta_equal = map_meta_equal,
 };
 
 }  // namespace barebpf
