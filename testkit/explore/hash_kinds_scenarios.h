@@ -58,7 +58,8 @@ struct PerCpuHash : HashScenario {
     void finish() override { end(host::possible_cpus() > 3 ? 3 : 2); }
 };
 
-// Maps come and go under a key while programs use them: what a look-up gave is a map that lives, until the program ends.
+// Maps come and go under a key while programs use them: what a look-up gave is a map that lives, until the program ends;
+// and when bpf(2) returns, nobody uses the one that was there before.
 template <u32 kType>
 struct MapOfMaps : Scenario {
     static constexpr u32 kMaps = 3;
@@ -66,14 +67,17 @@ struct MapOfMaps : Scenario {
     Map* outer = nullptr;
     int outer_fd = -1;
     int fds[kMaps];
+    Map* maps[kMaps];
+    host::Atomic<Map*> used[kMaxCpus + 1][2];  // by each CPU: outside of NMIs, in one
     u32 key = 1, other_key = 0;
 
     void setup() override {
-        for (int& fd : fds) {
+        for (u32 i = 0; i < kMaps; ++i) {
             Map* inner = make_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0);
             const u32 first = 0;
             check(inner->ops->update(inner, &first, &kMark, BPF_ANY) == 0, "no room");
-            fd = install(inner);
+            maps[i] = inner;
+            fds[i] = install(inner);
         }
         outer = make_map(kType, 4, 4, 2, 0);
         outer->inner_meta = map_meta_alloc(fds[0]).value();
@@ -100,10 +104,20 @@ struct MapOfMaps : Scenario {
         auto* inner = static_cast<Map*>(outer->ops->lookup(outer, &which));
         check(inner || !stays, "a key that stays is not found");
         if (!inner) return;
+        host::Atomic<Map*>& mine = used[host::cpu_id()][host::in_nmi()];
+        mine.store(inner, Order::Relaxed);
         const u32 first = 0;
         const void* value = inner->ops->lookup(inner, &first);
         check(value && host::atomic_at<u64>(value).load(Order::Relaxed) == kMark,
               "a map is gone under its user");
+        mine.store(nullptr, Order::Relaxed);
+    }
+    void check_unused(const Map* map) {
+        for (auto& by_cpu : used) {
+            for (auto& by : by_cpu) {
+                check(by.load(Order::Relaxed) != map, "a map is in use after its removal");
+            }
+        }
     }
     void cpu(u32 number) override {
         if (number == 0) {
@@ -111,9 +125,12 @@ struct MapOfMaps : Scenario {
             use(other_key, false);
         } else if (number == 1) {
             check(update(key, fds[2]) == 0, "an update failed");
+            check_unused(maps[0]);
             check(error_of(map_delete_elem(element(other_key, nullptr), {})) == 0,
                   "a delete failed");
+            check_unused(maps[1]);
             check(update(key, fds[1]) == 0, "an update failed");
+            check_unused(maps[2]);
         } else {
             u32 id;
             check(error_of(map_lookup_elem(element(key, &id), {})) == 0,

@@ -25,9 +25,8 @@ def read(path):
 
 def write(path, text):
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    if not os.path.exists(path) or read(path) != text:
-        with open(path, 'w', encoding='utf-8') as file:
-            file.write(text)
+    with open(path, 'w', encoding='utf-8') as file:
+        file.write(text)
 
 
 class Bug:
@@ -93,7 +92,8 @@ def main():
         copy = os.path.join(output, os.path.basename(name))
         write(copy, plant_all(read(os.path.join(source_root, name)), fitting))
         if name.endswith('.h'):
-            write(os.path.join(output, 'tree', name), f'#include "{copy}"\n')
+            up = '../' * (name.count('/') + 1)
+            write(os.path.join(output, 'tree', name), f'#include "{up}{os.path.basename(name)}"\n')
     write(os.path.join(output, 'bugs.h'), ''.join(f'"{bug.name}",\n' for bug in bugs))
 
 

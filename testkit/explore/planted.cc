@@ -36,6 +36,7 @@ const Entry kEntries[] = {
     {{.name = "hash_nmi", .nmis = 2}, maker_of<HashNmi<0>>()},
     {{.name = "hash_relaxed", .relaxed = true}, maker_of<HashChurn<0>>()},
     {{.name = "percpu"}, maker_of<PerCpuHash<0>>()},
+    {{.name = "array_of_maps"}, maker_of<MapOfMaps<BPF_MAP_TYPE_ARRAY_OF_MAPS>>()},
     {{.name = "hash_of_maps"}, maker_of<MapOfMaps<BPF_MAP_TYPE_HASH_OF_MAPS>>()},
     {{.name = "batch", .cpus = 3}, maker_of<HashBatch<0, false>>()},
     {{.name = "for_each"}, maker_of<HashForEach<0>>()},
