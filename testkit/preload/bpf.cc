@@ -59,6 +59,9 @@ NOINLINE long other_syscall(long number, long a, long b, long c, long d, long e,
                                       static_cast<int>(d));
         case SYS_poll:
             return barebpf_poll(pointer<pollfd>(a), static_cast<nfds_t>(b), static_cast<int>(c));
+        case SYS_select:
+            return barebpf_select(fd, pointer<fd_set>(b), pointer<fd_set>(c), pointer<fd_set>(d),
+                                  pointer<timeval>(e));
         case SYS_dup2:
             return barebpf_dup2(fd, static_cast<int>(b));
         case SYS_readlink:

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <sys/epoll.h>
+#include <sys/select.h>
 #include <sys/types.h>
 
 #include "testkit/preload/real.h"
@@ -55,9 +56,20 @@ int barebpf_epoll_wait(int epoll, struct epoll_event* events, int most, int time
     BAREBPF_INTERPOSE(epoll_wait);
 int barebpf_epoll_pwait(int epoll, struct epoll_event* events, int most, int timeout,
                         const sigset_t* mask) BAREBPF_INTERPOSE(epoll_pwait);
+
+// poll.cc
 int barebpf_poll(struct pollfd* fds, nfds_t count, int timeout) BAREBPF_INTERPOSE(poll);
 int barebpf_poll_chk(struct pollfd* fds, nfds_t count, int timeout, size_t size)
     BAREBPF_INTERPOSE(__poll_chk);
+int barebpf_ppoll(struct pollfd* fds, nfds_t count, const struct timespec* timeout,
+                  const sigset_t* mask) BAREBPF_INTERPOSE(ppoll);
+int barebpf_ppoll_chk(struct pollfd* fds, nfds_t count, const struct timespec* timeout,
+                      const sigset_t* mask, size_t size) BAREBPF_INTERPOSE(__ppoll_chk);
+int barebpf_select(int limit, fd_set* in, fd_set* out, fd_set* except, struct timeval* timeout)
+    BAREBPF_INTERPOSE(select);
+int barebpf_pselect(int limit, fd_set* in, fd_set* out, fd_set* except,
+                    const struct timespec* timeout, const sigset_t* mask)
+    BAREBPF_INTERPOSE(pselect);
 
 }  // extern "C"
 
@@ -66,7 +78,10 @@ namespace barebpf::preload {
 // perf_event.cc: perf_event_open(2); a descriptor, or -errno.
 long open_perf_event(long attr, int pid, int cpu, int group, long flags);
 
-// ready.cc: this descriptor is about to be closed: one of ours, or an epoll.
+// ready.cc: what of `wanted` (POLLIN, ...) holds for this descriptor of ours, and errors. To be asked once for each report:
+// some kinds of readiness are over when they were told.
+u32 readiness(int fd, u32 wanted);
+// This descriptor is about to be closed: one of ours, or an epoll.
 void forget_watches_of(int fd);
 // In a child of fork(): its epolls wait for nothing of ours.
 void forget_watches();

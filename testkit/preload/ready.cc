@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// epoll and poll on descriptors of ours. The kernel wakes who waits, because a descriptor is an event
+// epoll on descriptors of ours (poll, select: poll.cc). The kernel wakes who waits, because a descriptor is an event
 // counter that the object's wake-ups raise; whether the object is ready, and for what, only the library
 // knows. So what the kernel reports of ours is looked at again before the caller sees it:
 //
@@ -13,7 +13,6 @@
 // Lock: `mutex` guards the table; nothing is called under it but epoll_ctl(2) itself.
 #include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <time.h>
 
@@ -59,7 +58,6 @@ host::Atomic<u32> watch_count;
 
 Next<int(int, epoll_event*, int, int)> next_epoll_wait("epoll_wait");
 Next<int(int, epoll_event*, int, int, const sigset_t*)> next_epoll_pwait("epoll_pwait");
-Next<int(pollfd*, nfds_t, int)> next_poll("poll");
 
 Watch* find_locked(int epoll, int fd) {
     for (u32 i = 0; i < watch_limit; ++i) {
@@ -123,15 +121,6 @@ long control_ours(int epoll, int operation, int fd, epoll_event* wanted) {
     const long result = control(epoll, operation, fd, wanted);
     if (Watch* watch = result == 0 ? find_locked(epoll, fd) : nullptr) forget_locked(watch);
     return result;
-}
-
-// What holds now, of what was asked for; errors are always told.
-u32 readiness(int fd, u32 wanted) {
-    wanted |= POLLERR | POLLHUP;
-    const u32 now = user::fd_poll(fd) & wanted;
-    if (now) return now;
-    user::fd_drain(fd);
-    return user::fd_poll(fd) & wanted;
 }
 
 // Whether the caller sees the event, which is made his own.
@@ -211,33 +200,15 @@ int epoll_wait_settled(int epoll, epoll_event* events, int most, int timeout,
     }
 }
 
-bool any_of_ours(const pollfd* fds, nfds_t count) {
-    for (nfds_t i = 0; i < count; ++i) {
-        if (fds[i].fd >= 0 && machine::fd_is_ours(fds[i].fd)) return true;
-    }
-    return false;
-}
-
-int settle_polled(pollfd* fds, nfds_t count) {
-    int ready = 0;
-    for (nfds_t i = 0; i < count; ++i) {
-        if (fds[i].revents && fds[i].fd >= 0 && machine::fd_is_ours(fds[i].fd)) {
-            fds[i].revents = static_cast<short>(
-                readiness(fds[i].fd, static_cast<u32>(static_cast<unsigned short>(fds[i].events))));
-        }
-        ready += fds[i].revents != 0;
-    }
-    return ready;
-}
-
-int wait_polled(pollfd* fds, nfds_t count, int timeout) {
-    if (auto* next = next_poll.get()) return next(fds, count, timeout);
-    timespec time = {timeout / 1000, timeout % 1000 * 1'000'000L};
-    return static_cast<int>(with_errno(raw_syscall(SYS_ppoll, word(fds), static_cast<long>(count),
-                                                   timeout < 0 ? 0 : word(&time), 0, 0)));
-}
-
 }  // namespace
+
+u32 readiness(int fd, u32 wanted) {
+    wanted |= POLLERR | POLLHUP;
+    const u32 now = user::fd_poll(fd) & wanted;
+    if (now) return now;
+    user::fd_drain(fd);
+    return user::fd_poll(fd) & wanted;
+}
 
 void forget_watches_of(int fd) {
     // In a signal handler that interrupted the table's owner: it goes on with what it found.
@@ -281,23 +252,6 @@ int barebpf_epoll_wait(int epoll, epoll_event* events, int most, int timeout) {
 int barebpf_epoll_pwait(int epoll, epoll_event* events, int most, int timeout,
                         const sigset_t* mask) {
     return epoll_wait_settled(epoll, events, most, timeout, mask);
-}
-
-int barebpf_poll_chk(pollfd* fds, nfds_t count, int timeout, size_t size) {
-    if (size / sizeof(pollfd) < count) abort();
-    return barebpf_poll(fds, count, timeout);
-}
-
-int barebpf_poll(pollfd* fds, nfds_t count, int timeout) {
-    if (!has_world() || !any_of_ours(fds, count)) return wait_polled(fds, count, timeout);
-    const Deadline deadline(timeout);
-    for (;;) {
-        const int left = deadline.left();
-        const int ready = wait_polled(fds, count, left);
-        if (ready <= 0) return ready;
-        const int kept = settle_polled(fds, count);
-        if (kept || left == 0) return kept;
-    }
 }
 
 }  // extern "C"

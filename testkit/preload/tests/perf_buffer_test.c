@@ -9,9 +9,11 @@
 #include <bpf/libbpf.h>
 #include <linux/perf_event.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/select.h>
 
 static unsigned samples, lost, bad;
 static unsigned long long last;
@@ -94,18 +96,84 @@ static int open_event(int cpu, int wakeup) {
     return (int)syscall(__NR_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 }
 
-/* poll(2) and the raw interface, on one event that stands in the slots of all CPUs. */
+/* The ways to wait for input, each alike: how many are ready. */
+static int by_poll(const int* events, long count, int timeout) {
+    struct pollfd fds[64];
+    for (long i = 0; i < count; ++i) fds[i] = (struct pollfd){.fd = events[i], .events = POLLIN};
+    return poll(fds, (nfds_t)count, timeout);
+}
+static int by_ppoll(const int* events, long count, int timeout) {
+    struct timespec time = {timeout / 1000, timeout % 1000 * 1000000};
+    struct pollfd fds[64];
+    for (long i = 0; i < count; ++i) fds[i] = (struct pollfd){.fd = events[i], .events = POLLIN};
+    return ppoll(fds, (nfds_t)count, &time, NULL);
+}
+static int fill(fd_set* set, const int* events, long count) {
+    int limit = 0;
+    FD_ZERO(set);
+    for (long i = 0; i < count; ++i) {
+        FD_SET(events[i], set);
+        if (events[i] >= limit) limit = events[i] + 1;
+    }
+    return limit;
+}
+static int members(fd_set* set, const int* events, long count) {
+    int found = 0;
+    for (long i = 0; i < count; ++i) found += FD_ISSET(events[i], set) != 0;
+    return found;
+}
+/* In two sets; it tells how much time is left. */
+static int by_select(const int* events, long count, int timeout) {
+    struct timeval time = {timeout / 1000, timeout % 1000 * 1000};
+    fd_set in, except;
+    int limit = fill(&in, events, count);
+    fill(&except, events, count);
+    int ready = select(limit, &in, NULL, &except, &time);
+    CHECK(ready == members(&in, events, count) && members(&except, events, count) == 0);
+    CHECK(time.tv_sec * 1000 + time.tv_usec / 1000 <= timeout);
+    if (ready == 0) CHECK(time.tv_sec == 0 && time.tv_usec == 0);
+    return ready;
+}
+static int by_pselect(const int* events, long count, int timeout) {
+    const struct timespec time = {timeout / 1000, timeout % 1000 * 1000000};
+    sigset_t none;
+    fd_set in;
+    int limit = fill(&in, events, count);
+    sigemptyset(&none);
+    int ready = pselect(limit, &in, NULL, NULL, &time, &none);
+    CHECK(ready == members(&in, events, count));
+    return ready;
+}
+/* Others beside ours are answered for as well, and a closed one is an error. */
+static void check_select_with_others(const int* events, long count) {
+    int others[2];
+    struct timeval time = {5, 0};
+    fd_set in, out;
+    CHECK(pipe(others) == 0);
+    int limit = fill(&in, events, count);
+    fill(&out, &others[1], 1);
+    if (others[1] >= limit) limit = others[1] + 1;
+    CHECK(select(limit, &in, &out, NULL, &time) == 1 && FD_ISSET(others[1], &out));
+    CHECK(members(&in, events, count) == 0);
+    close(others[0]);
+    close(others[1]);
+    fill(&in, events, count);
+    FD_SET(others[0], &in);
+    CHECK_ERROR(EBADF, select(limit, &in, NULL, NULL, &time));
+    CHECK(FD_ISSET(others[0], &in));
+}
+
+/* poll(2), its likes and the raw interface, on one event that stands in the slots of all CPUs. */
 static void check_poll(int map, int program) {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     int events[64];
     struct perf_event_mmap_page* rings[64];
-    struct pollfd fds[64];
+    int (*const ways[])(const int*, long, int) = {by_poll, by_ppoll, by_select, by_pselect};
     if (cpus > 64) return;
     for (int cpu = 0; cpu < cpus; ++cpu) {
         events[cpu] = open_event(cpu, 1);
         CHECK(events[cpu] > 2);
         CHECK(update(map, &cpu, &events[cpu]) == 0);
-        fds[cpu] = (struct pollfd){.fd = events[cpu], .events = POLLIN};
         CHECK_ERROR(EINVAL,
                     mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, events[cpu], 0));
         rings[cpu] = mmap(NULL, 5 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, events[cpu], 0);
@@ -115,13 +183,16 @@ static void check_poll(int map, int program) {
     }
     CHECK(run(program, 1) == EOPNOTSUPP);
     for (int cpu = 0; cpu < cpus; ++cpu) CHECK(ioctl(events[cpu], PERF_EVENT_IOC_ENABLE, 0) == 0);
-    CHECK(poll(fds, (nfds_t)cpus, 0) == 0);
-    CHECK(run(program, 2) == 0);
-    CHECK(poll(fds, (nfds_t)cpus, 1000) == 1);
-    CHECK(poll(fds, (nfds_t)cpus, 10) == 0);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; ++i) {
+        CHECK(ways[i](events, cpus, 0) == 0);
+        CHECK(run(program, 2) == 0);
+        CHECK(ways[i](events, cpus, 1000) == 1);
+        CHECK(ways[i](events, cpus, 10) == 0);
+    }
+    check_select_with_others(events, cpus);
     unsigned long long written = 0;
     for (int cpu = 0; cpu < cpus; ++cpu) written += rings[cpu]->data_head;
-    CHECK(written == 2 * 40);
+    CHECK(written == 4 * 2 * 40);
     for (int cpu = 0; cpu < cpus; ++cpu) {
         __u64 id = 0;
         CHECK(ioctl(events[cpu], PERF_EVENT_IOC_ID, &id) == 0 && id != 0);
