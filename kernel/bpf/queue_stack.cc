@@ -29,6 +29,8 @@ u64 value_bytes(const QueueMap* map) {
     return u64{map->max_entries} * map->value_size;
 }
 
+const MapOps* ops_for(const bpf_attr& attr);
+
 Result<Map*> create(const bpf_attr& attr) {
     auto* map = new_map<QueueMap>();
     if (!map) return Errno::NoMem;
@@ -40,6 +42,7 @@ Result<Map*> create(const bpf_attr& attr) {
         delete_map(map);
         return Errno::NoMem;
     }
+    map->ops = ops_for(attr);
     return static_cast<Map*>(map);
 }
 
@@ -49,62 +52,99 @@ void free(Map* generic) {
     delete_map(map);
 }
 
-// The usual sizes without a call.
-ALWAYS_INLINE void copy(void* to, const void* from, u32 size) {
-    if (size == 8) {
-        __builtin_memcpy(to, from, 8);
-    } else if (size == 4) {
-        __builtin_memcpy(to, from, 4);
-    } else {
-        __builtin_memcpy(to, from, size);
-    }
+// ── Operations ────────────────────────────────────────────────────────────────────────────────
+// kSize is the size of a value, 0: whatever the map says. What is usual has code of its own, in which
+// nothing but the lock costs time.
+
+template <u32 kSize>
+ALWAYS_INLINE u32 size_of_value(const QueueMap* map) {
+    return kSize ? kSize : map->value_size;
 }
 
-// ── Operations ────────────────────────────────────────────────────────────────────────────────
-
 // The place so many behind the first.
+template <u32 kSize>
 ALWAYS_INLINE u8* place(QueueMap* map, u32 offset) REQUIRES(map->lock) {
     u64 index = u64{map->first} + offset;
     if (index >= map->max_entries) index -= map->max_entries;
-    return map->values + index * map->value_size;
+    return map->values + index * size_of_value<kSize>(map);
 }
 
-s64 push(Map* generic, const void* value, u64 flags) {
-    auto* map = static_cast<QueueMap*>(generic);
-    if (flags != BPF_ANY && flags != BPF_EXIST) return -to_int(Errno::Inval);
-    host::IrqState irq;
-    if (UNLIKELY(!map->lock.acquire_in_any_context(&irq))) return -to_int(Errno::Busy);
-    Guard<QueueMap::Lock, Adopt> guard(map->lock, irq);
+ALWAYS_INLINE void drop_first(QueueMap* map) REQUIRES(map->lock) {
+    map->first = map->first + 1 == map->max_entries ? 0 : map->first + 1;
+    --map->count;
+}
+
+template <u32 kSize>
+ALWAYS_INLINE s64 push_locked(QueueMap* map, const void* value, u64 flags) REQUIRES(map->lock) {
     if (UNLIKELY(map->count == map->max_entries)) {
         if (flags != BPF_EXIST) return -to_int(Errno::TooBig);
-        map->first = map->first + 1 == map->max_entries ? 0 : map->first + 1;
-        --map->count;
+        drop_first(map);
     }
-    copy(place(map, map->count), value, map->value_size);
+    __builtin_memcpy(place<kSize>(map, map->count), value, size_of_value<kSize>(map));
     ++map->count;
     return 0;
 }
 
-template <Order kOrder, bool kTake>
-s64 get(Map* generic, void* value) {
+template <Order kOrder, bool kTake, u32 kSize>
+ALWAYS_INLINE s64 get_locked(QueueMap* map, void* value) REQUIRES(map->lock) {
+    if (UNLIKELY(map->count == 0)) {
+        __builtin_memset(value, 0, size_of_value<kSize>(map));
+        return -to_int(Errno::NoEnt);
+    }
+    const u32 offset = kOrder == Order::Queue ? 0 : map->count - 1;
+    __builtin_memcpy(value, place<kSize>(map, offset), size_of_value<kSize>(map));
+    if (!kTake) return 0;
+    if (kOrder == Order::Queue) {
+        drop_first(map);
+    } else {
+        --map->count;
+    }
+    return 0;
+}
+
+// For checked builds: who finds the lock taken will wait for it.
+ALWAYS_INLINE void note_wait(QueueMap* map) {
+    if (!host::in_nmi()) host::validator::waiting(QueueClass::kClass, &map->lock);
+}
+
+// Somebody has the lock.
+NOINLINE s64 push_contended(QueueMap* map, const void* value, u64 flags) {
+    host::IrqState irq;
+    if (UNLIKELY(!map->lock.acquire_in_any_context(&irq))) return -to_int(Errno::Busy);
+    Guard<QueueMap::Lock, Adopt> guard(map->lock, irq);
+    return push_locked<0>(map, value, flags);
+}
+
+template <u32 kSize>
+s64 push(Map* generic, const void* value, u64 flags) {
     auto* map = static_cast<QueueMap*>(generic);
+    if (flags != BPF_ANY && flags != BPF_EXIST) return -to_int(Errno::Inval);
+    host::IrqState irq;
+    note_wait(map);
+    if (UNLIKELY(!map->lock.try_acquire(&irq))) return push_contended(map, value, flags);
+    Guard<QueueMap::Lock, Adopt> guard(map->lock, irq);
+    return push_locked<kSize>(map, value, flags);
+}
+
+template <Order kOrder, bool kTake>
+NOINLINE s64 get_contended(QueueMap* map, void* value) {
     host::IrqState irq;
     if (UNLIKELY(!map->lock.acquire_in_any_context(&irq))) {
         __builtin_memset(value, 0, map->value_size);
         return -to_int(Errno::Busy);
     }
     Guard<QueueMap::Lock, Adopt> guard(map->lock, irq);
-    if (UNLIKELY(map->count == 0)) {
-        __builtin_memset(value, 0, map->value_size);
-        return -to_int(Errno::NoEnt);
-    }
-    copy(value, place(map, kOrder == Order::Queue ? 0 : map->count - 1), map->value_size);
-    if (!kTake) return 0;
-    --map->count;
-    if (kOrder == Order::Queue) {
-        map->first = map->first + 1 == map->max_entries ? 0 : map->first + 1;
-    }
-    return 0;
+    return get_locked<kOrder, kTake, 0>(map, value);
+}
+
+template <Order kOrder, bool kTake, u32 kSize>
+s64 get(Map* generic, void* value) {
+    auto* map = static_cast<QueueMap*>(generic);
+    host::IrqState irq;
+    note_wait(map);
+    if (UNLIKELY(!map->lock.try_acquire(&irq))) return get_contended<kOrder, kTake>(map, value);
+    Guard<QueueMap::Lock, Adopt> guard(map->lock, irq);
+    return get_locked<kOrder, kTake, kSize>(map, value);
 }
 
 // ── bpf(2) ────────────────────────────────────────────────────────────────────────────────────
@@ -112,30 +152,40 @@ s64 get(Map* generic, void* value) {
 s64 push_from_user(Map* map, const void*, const void* value, u64 flags) {
     host::Cpu::Pin pin;
     host::RcuReadGuard rcu;
-    return push(map, value, flags);
+    return push<0>(map, value, flags);
 }
 
 template <Order kOrder, bool kTake>
 s64 get_for_user(Map* map, const void*, void* value, u64 flags) {
     if (flags) return -to_int(Errno::Inval);
-    return get<kOrder, kTake>(map, value);
+    return get<kOrder, kTake, 0>(map, value);
 }
 
-template <Order kOrder>
+template <Order kOrder, u32 kSize = 0>
 constexpr MapOps kOps = {
     .check_attr = check_attr,
     .create = create,
     .free = free,
     .erase = [](Map*, const void*) -> s64 { return -to_int(Errno::Inval); },
-    .push = push,
-    .pop = get<kOrder, true>,
-    .peek = get<kOrder, false>,
+    .push = push<kSize>,
+    .pop = get<kOrder, true, kSize>,
+    .peek = get<kOrder, false, kSize>,
     .next_key = [](Map*, const void*, void*) -> s64 { return -to_int(Errno::Inval); },
     .copy_value = get_for_user<kOrder, false>,
     .update_from_user = push_from_user,
     .lookup_and_erase = get_for_user<kOrder, true>,
     .meta_equal = map_meta_equal,
 };
+
+template <Order kOrder>
+const MapOps* ops_of_size(u32 size) {
+    return size == 8 ? &kOps<kOrder, 8> : size == 4 ? &kOps<kOrder, 4> : &kOps<kOrder>;
+}
+
+const MapOps* ops_for(const bpf_attr& attr) {
+    return attr.map_type == BPF_MAP_TYPE_QUEUE ? ops_of_size<Order::Queue>(attr.value_size)
+                                               : ops_of_size<Order::Stack>(attr.value_size);
+}
 
 }  // namespace
 
