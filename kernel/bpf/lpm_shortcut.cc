@@ -12,8 +12,7 @@ using host::Guard;
 using host::IrqSave;
 
 constexpr u32 kNever = ~u32{0};
-constexpr u32 kFirstSize = 8192;        // prefixes from which a table pays
-constexpr u32 kSecondDirect = 1 << 18;  // the same for one of 20 bits
+constexpr u32 kFirstSize = 8192;  // prefixes from which a table pays
 constexpr u32 kMaxHashedBits = 28;
 constexpr u32 kFillStep = 64;  // entries that one update fills in
 
@@ -21,15 +20,42 @@ u32 first_bits_of(const Shortcut* table, const u8* data) {
     return load_be32(data) >> (32 - 4 * table->nibbles);
 }
 
+// Of places below which nothing is.
+constinit const Wide kNothing{.runs = 1, .before = {0, 1, 1, 1, 1, 1, 1, 1}, .starts = {1}};
+
+// The releases pair with the acquires of readers.
 void put(const LpmTrie* trie, Shortcut* table, u32 first_bits, u32 entry) {
     if (is_direct(trie)) {
-        table->direct(first_bits).store(entry, Order::Release);  // pairs with through_shortcut()
+        const Wide* wide = entry ? trie->wide(entry) : &kNothing;
+        table->wide(first_bits).store(wide, Order::Release);
         return;
     }
     Atomic<u64>& place = table->hashed(table->hash(first_bits));
     const bool ours = place.load(Order::Relaxed) >> 36 == first_bits;
     if (!entry && !ours) return;
-    place.store(entry ? u64{first_bits} << 36 | entry : 0, Order::Release);  // through_shortcut()
+    place.store(entry ? u64{first_bits} << 36 | entry : 0, Order::Release);
+}
+
+// The longest prefix that covers these bits and has at least kMinCover and at most so many.
+u32 cover_of(const LpmTrie* trie, const u8* data, u32 prefixlen) {
+    const u32 entry = find_limited(trie, KeyAny(data), prefixlen);
+    return entry && trie->leaf(entry)->prefixlen() >= Shortcut::kMinCover ? entry : 0;
+}
+
+// The prefix has come, changed or gone: where nothing longer covers, what covers now.
+void put_covers(const LpmTrie* trie, Shortcut* table, const u8* data, u32 prefixlen) {
+    if (prefixlen < Shortcut::kMinCover) return;
+    const u32 cover = cover_of(trie, data, prefixlen);
+    const u32 places = 1u << (Shortcut::kDirectBits - prefixlen);
+    const u32 first = first_bits_of(table, data) & ~(places - 1);
+    u32 known = 0;
+    bool longer = false;
+    for (u32 place = first; place < first + places; ++place) {
+        const u32 before = table->cover(place).load(Order::Relaxed);
+        if (before != known) longer = before && trie->leaf(before)->prefixlen() > prefixlen;
+        known = before;
+        if (!longer) table->cover(place).store(cover, Order::Release);
+    }
 }
 
 // The entry at which the way of these bits crosses, or 0.
@@ -101,15 +127,13 @@ Crossing first_crossing(const LpmTrie* trie, u32 nibbles, u32 entry, u32 level, 
 
 // The size at which to make the next one, after one of so many places.
 u32 next_growth(const LpmTrie* trie, const Shortcut* table) {
-    if (trie->data_size < 4) return kNever;
-    if (is_direct(trie)) return table->nibbles == 4 ? kSecondDirect : kNever;
+    if (is_direct(trie)) return kNever;
     return table->place_bits < kMaxHashedBits ? 1u << table->place_bits : kNever;
 }
 
 Shortcut* make(LpmTrie* trie, u32 prefixes) {
     const bool direct = is_direct(trie);
-    const u32 place_bits =
-        direct ? (prefixes < kSecondDirect ? 16 : 20) : highest_bit(prefixes) + 1;
+    const u32 place_bits = direct ? Shortcut::kDirectBits : highest_bit(prefixes) + 1;
     auto* table = static_cast<Shortcut*>(
         host::alloc(Shortcut::bytes(direct, place_bits), AllocContext::Atomic, trie->memory));
     if (!table) return nullptr;
@@ -125,41 +149,66 @@ void free_table(Shortcut* table) {
     free_in_steps(table, Shortcut::bytes(is_direct(trie), table->place_bits), trie->memory);
 }
 
+// The next place of a direct table. False: there is none.
+bool fill_place(const LpmTrie* trie, Shortcut* table) {
+    if (table->next >> Shortcut::kDirectBits) return false;
+    u8 key[kLengthBytes + 4] = {};
+    u8* data = key + kLengthBytes;
+    data[0] = static_cast<u8>(table->next >> 8);
+    data[1] = static_cast<u8>(table->next);
+    put(trie, table, table->next, crossing(trie, table->nibbles, data));
+    table->cover(table->next).store(cover_of(trie, data, Shortcut::kDirectBits), Order::Relaxed);
+    ++table->next;
+    return true;
+}
+
+// The next entry of a hashed one.
+bool fill_entry(const LpmTrie* trie, Shortcut* table) {
+    if (table->next >> 4 * table->nibbles) return false;
+    const Crossing found =
+        first_crossing(trie, table->nibbles, trie->top.load(Order::Relaxed), 0, 0, table->next);
+    if (!found.entry) return false;
+    put(trie, table, found.first_bits, found.entry);
+    table->next = found.first_bits + 1;
+    return true;
+}
+
+void publish(LpmTrie* trie, Shortcut* table) REQUIRES(trie->lock) {
+    Shortcut* old = trie->shortcut.get_locked();
+    trie->shortcut.publish(table);
+    trie->growing = nullptr;
+    trie->grow_at.store(next_growth(trie, table), Order::Relaxed);
+    if (!old) return;
+    trie->old_shortcuts.fetch_add(1, Order::Relaxed);
+    host::call_rcu_process(&old->rcu, [](host::RcuHead* head) {
+        auto* dead = barebpf::detail::container<Shortcut, host::RcuHead, &Shortcut::rcu>(head);
+        LpmTrie* of = dead->trie;
+        free_table(dead);
+        of->old_shortcuts.fetch_sub(1, Order::Release);  // pairs with the end of the map
+    });
+}
+
 }  // namespace
 
 void shortcut_note(LpmTrie* trie, const u8* data, u32 prefixlen) {
     Shortcut* const tables[] = {trie->shortcut.get_locked(), trie->growing};
     for (Shortcut* table : tables) {
-        if (!table || prefixlen <= 4 * table->nibbles) continue;
-        put(trie, table, first_bits_of(table, data), crossing(trie, table->nibbles, data));
+        if (!table) continue;
+        if (prefixlen > 4 * table->nibbles) {
+            put(trie, table, first_bits_of(table, data), crossing(trie, table->nibbles, data));
+        } else if (is_direct(trie)) {
+            put_covers(trie, table, data, prefixlen);
+        }
     }
 }
 
 void shortcut_advance(LpmTrie* trie) {
     Shortcut* table = trie->growing;
-    for (u32 i = 0; i < kFillStep; ++i) {
-        const Crossing found =
-            first_crossing(trie, table->nibbles, trie->top.load(Order::Relaxed), 0, 0, table->next);
-        const bool last = found.entry && found.first_bits + 1 == 1u << 4 * table->nibbles;
-        if (found.entry) {
-            put(trie, table, found.first_bits, found.entry);
-            table->next = found.first_bits + 1;
-        }
-        if (found.entry && !last) continue;
-        Shortcut* old = trie->shortcut.get_locked();
-        trie->shortcut.publish(table);
-        trie->growing = nullptr;
-        trie->grow_at.store(next_growth(trie, table), Order::Relaxed);
-        if (!old) return;
-        trie->old_shortcuts.fetch_add(1, Order::Relaxed);
-        host::call_rcu_process(&old->rcu, [](host::RcuHead* head) {
-            auto* dead = barebpf::detail::container<Shortcut, host::RcuHead, &Shortcut::rcu>(head);
-            LpmTrie* of = dead->trie;
-            free_table(dead);
-            of->old_shortcuts.fetch_sub(1, Order::Release);  // pairs with the end of the map
-        });
-        return;
+    bool more = true;
+    for (u32 i = 0; more && i < kFillStep; ++i) {
+        more = is_direct(trie) ? fill_place(trie, table) : fill_entry(trie, table);
     }
+    if (!more) publish(trie, table);
 }
 
 void shortcut_prepare(LpmTrie* trie, u32 prefixes) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Inside of lpm_trie: the table that leads from the first bits of a key to what lies below them.
 //
-//     Direct, keys of 4 bytes:      place = the first 16 bits (from 8 Ki prefixes on), 20 (from 256 Ki on)
-//                                   [ entry ]
+//     Direct, keys of 4 bytes:      place = the first 16 bits
+//                                   [ wide node (lpm_wide.h), or one with nothing in it ]
+//                                   [ longest prefix of 8 to 16 bits that covers all below ]
 //     Hashed, keys of 5 and more:   place = hash of the first 28 bits, twice as many as prefixes
 //                                   [ first 28 bits | 0 | entry ]
 //
@@ -13,6 +14,9 @@
 // A table is made when the map has grown by enough, and filled by the updates that follow, some entries
 // each, in the order of the keys; readers get it when it is complete. Writers keep both it and the one in
 // use up to date. Readers reach it through RCU.
+//
+// So one update writes one place, but for prefixes of 8 to 16 bits of the direct kind: up to 256 of them,
+// one after the other. Meanwhile such a prefix may be seen below one place and not yet below another.
 #pragma once
 
 #include "kernel/bpf/lpm_walk.h"
@@ -26,15 +30,20 @@ struct Shortcut {
     u32 place_bits;  // log2 of the number of places
     u32 next;        // first bits from which it is still to be filled; behind the last: complete
     u32 spare;
-    u64 places[1];  // u32 each where direct
+    u64 places[1];  // where direct, u32 covers[] behind them
 
     static constexpr u32 kHashedNibbles = 7;
+    static constexpr u32 kDirectBits = 4 * kWideNibbles;
+    static constexpr u32 kMinCover = 8;
     static size_t bytes(bool direct, u32 place_bits) {
-        return __builtin_offsetof(Shortcut, places) + ((direct ? size_t{4} : 8) << place_bits);
+        return __builtin_offsetof(Shortcut, places) + (size_t{direct ? 12u : 8u} << place_bits);
     }
-    // Both are accessed by readers at any time.
-    ALWAYS_INLINE Atomic<u32>& direct(u32 place) {
-        return host::atomic_at<u32>(reinterpret_cast<u32*>(places) + place);
+    // All are accessed by readers at any time.
+    ALWAYS_INLINE Atomic<const Wide*>& wide(u32 place) {
+        return host::atomic_at<const Wide*>(places + place);
+    }
+    ALWAYS_INLINE Atomic<u32>& cover(u32 place) {
+        return host::atomic_at<u32>(reinterpret_cast<u32*>(places + (1u << kDirectBits)) + place);
     }
     ALWAYS_INLINE Atomic<u64>& hashed(u32 place) { return host::atomic_at<u64>(places + place); }
     ALWAYS_INLINE u32 hash(u32 first_bits) const {
@@ -42,16 +51,7 @@ struct Shortcut {
     }
 };
 
-ALWAYS_INLINE bool is_direct(const LpmTrie* trie) {
-    return trie->data_size == 4;
-}
-
-// For readers. 0: not known. (The acquires pair with the releases in put().)
-ALWAYS_INLINE u32 through_shortcut(const LpmTrie* trie, const Key4& key) {
-    Shortcut* table = trie->shortcut.dereference();
-    if (!table) return 0;
-    return table->direct(key.bits >> (32 - table->place_bits)).load(Order::Acquire);
-}
+// For readers. 0: not known. (The acquire pairs with the releases in put().)
 ALWAYS_INLINE u32 through_shortcut(const LpmTrie* trie, const KeyAny& key) {
     Shortcut* table = trie->shortcut.dereference();
     if (!table) return 0;

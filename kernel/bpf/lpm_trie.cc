@@ -3,8 +3,11 @@
 // structure.
 #include "kernel/bpf/lpm_trie.h"
 
+#include <arch/count_bits.h>
+
 #include "kernel/bpf/lpm_shortcut.h"
 #include "kernel/bpf/lpm_update.h"
+#include "kernel/bpf/lpm_wide.h"
 #include "kernel/bpf/map_in_map.h"
 #include "kernel/bpf/map_types.h"
 #include "kernel/host/cred.h"
@@ -18,6 +21,11 @@ constexpr u32 kCreateFlags = BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | kMapAccessFla
 // Linux's limit: what its kmalloc() gives, less its own node and the longest key.
 constexpr u64 kMaxValueSize = kKmallocMaxSize - kMaxDataBytes - 40;
 
+constexpr u32 value_offset_of(u32 data_size) {
+    return static_cast<u32>(align_up(Leaf::kDataOffset + data_size, 8));
+}
+constexpr u32 kValueOffset4 = value_offset_of(4);
+
 Result<void> check_attr(const bpf_attr& attr) {
     if (!host::capable(host::Capability::Bpf)) return Errno::Perm;
     const bool ok = attr.max_entries != 0 && (attr.map_flags & BPF_F_NO_PREALLOC) &&
@@ -30,15 +38,20 @@ Result<void> check_attr(const bpf_attr& attr) {
 const MapOps* ops_for(const LpmTrie* trie);
 
 bool make_parts(LpmTrie* trie) {
-    u32 sizes[1 + kNodeClasses];
+    u32 sizes[1 + kNodeClasses + kWideClasses];
     sizes[kLeafClass] = static_cast<u32>(align_up(trie->value_offset + trie->value_size, 8));
     for (u32 i = 0; i < kNodeClasses; ++i) {
         sizes[kLeafClass + 1 + i] = static_cast<u32>(align_up(node_bytes(kNodeCapacities[i]), 8));
     }
-    if (!trie->space.create(sizes, 1 + kNodeClasses, trie->memory)) return false;
+    for (u32 i = 0; i < kWideClasses; ++i) {
+        sizes[kWideClass + i] = static_cast<u32>(align_up(wide_bytes(kWideCapacities[i]), 32));
+    }
+    const u32 classes = is_direct(trie) ? kWideClass + kWideClasses : kWideClass;
+    if (!trie->space.create(sizes, classes, trie->memory)) return false;
     // What an update in an NMI takes, should it be the first.
     host::Cpu::Pin pin;
-    return trie->space.refill(kLeafClass) && trie->space.refill(kLeafClass + 1);
+    return trie->space.refill(kLeafClass) && trie->space.refill(kLeafClass + 1) &&
+           (!is_direct(trie) || trie->space.refill(kWideClass));
 }
 
 // False: something still waits for its grace period.
@@ -51,7 +64,7 @@ Result<Map*> create(const bpf_attr& attr) {
     if (!trie) return Errno::NoMem;
     trie->data_size = attr.key_size - kLengthBytes;
     trie->max_prefixlen = trie->data_size * 8;
-    trie->value_offset = static_cast<u32>(align_up(Leaf::kDataOffset + trie->data_size, 8));
+    trie->value_offset = value_offset_of(trie->data_size);
     trie->value_size = attr.value_size;
     trie->grow_at.store(shortcut_first_size(trie), Order::Relaxed);
     if (!make_parts(trie)) {
@@ -84,19 +97,55 @@ NOINLINE Leaf* look_from_top(const LpmTrie* trie, const u8* data) {
     return everywhere ? trie->leaf(everywhere) : nullptr;
 }
 
-template <class Key>
-void* lookup(Map* map, const void* key) {
+// What bpf(2) may ask for: the longest prefix that is no longer than the key says.
+NOINLINE void* lookup_limited(const LpmTrie* trie, const u8* data, u32 prefixlen) {
+    if (prefixlen > trie->max_prefixlen) return nullptr;
+    Leaf* leaf = descend_limited(trie, KeyAny(data), prefixlen);
+    return leaf ? trie->value(leaf) : nullptr;
+}
+
+// Where the wide node leads on, or is not known, or has nothing.
+NOINLINE void* look_further(const LpmTrie* trie, const u8* data, const Wide* wide, u32 entry) {
+    Leaf* leaf = entry ? descend(trie, Key4(data), entry, wide) : nullptr;
+    if (!leaf) leaf = look_from_top<Key4>(trie, data);
+    return leaf ? trie->value(leaf) : nullptr;
+}
+
+// To most of all values it is three steps, the third by the caller, of which each needs the one before.
+// Nothing else waits for any of them: the leaf is not looked at. The fewer instructions the more look-ups
+// that follow one another overlap.
+template <u32 (*kCount)(u32)>
+void* lookup4(Map* map, const void* key) {
+    const auto* trie = static_cast<const LpmTrie*>(map);
+    const u8* data = static_cast<const u8*>(key) + kLengthBytes;
+    if (UNLIKELY(load_unaligned<u32>(key) != 32)) {
+        return lookup_limited(trie, data, load_unaligned<u32>(key));
+    }
+    Shortcut* table = trie->shortcut.dereference();
+    if (UNLIKELY(!table)) return look_further(trie, data, nullptr, 0);
+    const u32 place = Key4(data).bits >> (32 - Shortcut::kDirectBits);
+    const Wide* wide = table->wide(place).load(Order::Acquire);
+    // Where the run is likely to be; most nodes have two lines or four.
+    __builtin_prefetch(reinterpret_cast<const u8*>(wide) + 64);
+    __builtin_prefetch(reinterpret_cast<const u8*>(wide) + 128);
+    const size_t run = run_at<kCount>(wide, data[kWideByte]);
+    u32 entry = wide->entries[run].load(Order::Acquire);
+    if (UNLIKELY(wide->deep)) return look_further(trie, data, wide, entry);
+    if (UNLIKELY(!entry)) {
+        entry = table->cover(place).load(Order::Acquire);
+        if (!entry) return look_further(trie, data, nullptr, 0);
+    }
+    return reinterpret_cast<u8*>(trie->leaf(entry)) + kValueOffset4;
+}
+
+void* lookup_any(Map* map, const void* key) {
     const auto* trie = static_cast<const LpmTrie*>(map);
     const u32 prefixlen = load_unaligned<u32>(key);
     const u8* data = static_cast<const u8*>(key) + kLengthBytes;
-    if (LIKELY(prefixlen == trie->max_prefixlen)) {
-        const Key wanted(data);
-        Leaf* leaf = descend(trie, wanted, through_shortcut(trie, wanted));
-        if (UNLIKELY(!leaf)) leaf = look_from_top<Key>(trie, data);
-        return leaf ? trie->value(leaf) : nullptr;
-    }
-    if (prefixlen > trie->max_prefixlen) return nullptr;
-    Leaf* leaf = descend_limited(trie, KeyAny(data), prefixlen);
+    if (UNLIKELY(prefixlen != trie->max_prefixlen)) return lookup_limited(trie, data, prefixlen);
+    const KeyAny wanted(data);
+    Leaf* leaf = descend(trie, wanted, through_shortcut(trie, wanted));
+    if (UNLIKELY(!leaf)) leaf = look_from_top<KeyAny>(trie, data);
     return leaf ? trie->value(leaf) : nullptr;
 }
 
@@ -141,6 +190,10 @@ u32 entry_after(const Node* node, u32 at) {
 u32 first_leaf(const LpmTrie* trie, u32 entry) {
     while (entry && !is_leaf(entry)) {
         const Node* node = trie->node(entry);
+        if (is_wide(node)) {
+            entry = next_in(trie, trie->wide(entry), 0);
+            continue;
+        }
         entry = child_of(node, 0);
         if (!entry) entry = entry_from(node, 16);
     }
@@ -156,6 +209,17 @@ u32 leaf_entry_after(const LpmTrie* trie, const u8* data, u32 prefixlen) {
         const Node* node = trie->node(entry);
         const u32 depth = node->depth();
         if (prefixlen <= 4 * depth || ((key.window(node->byte()) ^ node->path) & node->mask)) break;
+        if (is_wide(node)) {
+            const Wide* wide = trie->wide(entry);
+            const u32 slot = data[kWideByte];
+            if (const u32 next = next_in(trie, wide, order_of(range_of(slot, prefixlen)))) {
+                found = next;
+            }
+            if (prefixlen <= kWideEnd) break;
+            entry = load_run(wide, slot);
+            if (!is_deep(trie, entry)) break;
+            continue;
+        }
         if (prefixlen <= 4 * depth + 4) {
             const u32 next = entry_after(node, heap_index(data, depth, prefixlen));
             if (next) found = next;
@@ -204,12 +268,12 @@ s64 next_key(Map* map, const void* key, void* next) {
 
 // ── Operations ────────────────────────────────────────────────────────────────────────────────
 
-template <class Key>
+template <void* (*kLookup)(Map*, const void*)>
 constexpr MapOps kOps = {
     .check_attr = check_attr,
     .create = create,
     .free = lpm::free,
-    .lookup = lookup<Key>,
+    .lookup = kLookup,
     .update = update,
     .erase = erase,
     .next_key = next_key,
@@ -218,7 +282,8 @@ constexpr MapOps kOps = {
 };
 
 const MapOps* ops_for(const LpmTrie* trie) {
-    return is_direct(trie) ? &kOps<Key4> : &kOps<KeyAny>;
+    if (!is_direct(trie)) return &kOps<lookup_any>;
+    return arch::can_count_bits() ? &kOps<lookup4<arch::count_bits>> : &kOps<lookup4<count_bits32>>;
 }
 
 }  // namespace
@@ -226,6 +291,6 @@ const MapOps* ops_for(const LpmTrie* trie) {
 
 namespace barebpf {
 
-constinit const MapOps kLpmTrieMapOps = lpm::kOps<lpm::KeyAny>;
+constinit const MapOps kLpmTrieMapOps = lpm::kOps<lpm::lookup_any>;
 
 }  // namespace barebpf

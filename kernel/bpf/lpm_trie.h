@@ -24,9 +24,11 @@
 // For one key: at each node of the way the longest prefix inside is one mask and one "highest bit"; the
 // deepest node that has one wins unless a verified leaf ends the way.
 //
+// Keys of four bytes, which are the most, have nodes of another kind for their third byte (lpm_wide.h).
+//
 // Shortcut. From some thousand prefixes on, a table leads from a key's first bits straight to the entry
 // below them (lpm_shortcut.h). It only ever saves steps: what is not found through it is looked for from
-// the top. Prefixes that end above it do not touch it, so no update writes more than one of its places.
+// the top.
 //
 // Writers hold the trie's one lock; they never change what a reader of a node looks at but for the
 // entries themselves (a leaf replaced by a newer one of the same prefix, a child by another with the
@@ -104,6 +106,37 @@ constexpr u32 node_bytes(u32 capacity) {
     return kNodeHeader + capacity * 4;
 }
 
+// A node for a whole byte of the key, lpm_wide.h; up to `mask` like any other.
+struct Wide {
+    ObjectHeader header;
+    u32 path;
+    u32 mask;
+    u16 runs;
+    u16 deep;  // so many entries may be
+    u8 before[8];
+    u32 starts[8];
+    Atomic<u32> entries[1];
+
+    u32 count() const { return header.half; }
+};
+inline constexpr u32 kWideHeader = 60;
+static_assert(__builtin_offsetof(Wide, entries) == kWideHeader);
+inline constexpr u32 kWideByte = 2;     // of the key
+inline constexpr u32 kWideNibbles = 4;  // before it
+inline constexpr u32 kWideMask = 0xffff00;
+inline constexpr u32 kWideEnd = 24;  // bits; prefixes that are longer are deep
+inline constexpr u32 kDeep = kWideEnd + 1;
+
+// Their size classes, behind those of the other nodes; the last has room for all: 256 runs that are deep, and
+// 510 prefixes behind them. Few: nodes below different first bits grow at about
+// the same time, and what they leave behind is of use to none of them.
+inline constexpr u32 kWideClass = kLeafClass + 1 + kNodeClasses;
+inline constexpr u32 kWideCapacities[] = {9, 49, 129, 769};
+inline constexpr u32 kWideClasses = sizeof(kWideCapacities) / sizeof(u32);
+constexpr u32 wide_bytes(u32 capacity) {
+    return kWideHeader + capacity * 4;
+}
+
 // The bits of `inside` that cover a key with this nibble.
 struct CoveringTable {
     u32 of[16];
@@ -142,6 +175,9 @@ struct LpmTrie : Map {
     }
     ALWAYS_INLINE lpm::Node* node(u32 entry) const {
         return reinterpret_cast<lpm::Node*>(space.at(entry));
+    }
+    ALWAYS_INLINE lpm::Wide* wide(u32 entry) const {
+        return reinterpret_cast<lpm::Wide*>(space.at(entry));
     }
     ALWAYS_INLINE u8* value(lpm::Leaf* leaf) const {
         return reinterpret_cast<u8*>(leaf) + value_offset;

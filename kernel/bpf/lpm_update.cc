@@ -4,6 +4,7 @@
 
 #include "kernel/bpf/lpm_draft.h"
 #include "kernel/bpf/lpm_shortcut.h"
+#include "kernel/bpf/lpm_wide.h"
 #include "kernel/bpf/map_value.h"
 
 namespace barebpf::lpm {
@@ -62,8 +63,18 @@ private:
     s64 insert_above_node(Slot slot, u32 other, u32 common, u32 leaf, u64 flags)
         REQUIRES(trie_->lock);
     s64 insert_into_node(Slot slot, u32 holder, u32 leaf, u64 flags) REQUIRES(trie_->lock);
+    s64 insert_at(u32 leaf, u64 flags) REQUIRES(trie_->lock);
+    s64 insert_here(Slot slot, u32 there, u32 leaf, u64 flags) REQUIRES(trie_->lock);
+    u32 make_wide(const WideChange& change);
+    Atomic<u32>* deep_entry(Wide* wide) const;
+    s64 insert_into_wide(Slot slot, u32 leaf, u64 flags) REQUIRES(trie_->lock);
 
     Atomic<u32>* entry_of(Node* node, u32 depth) const;
+    struct Way {
+        Atomic<u32>* anchor;
+        Slot slot;
+    };
+    s64 erase_in_wide(const Way& above, Slot slot) REQUIRES(trie_->lock);
     void remove(Atomic<u32>* anchor, Slot slot, Atomic<u32>* entry) REQUIRES(trie_->lock);
     void free_chain(u32 first, u32 last);
     void make_hole(Atomic<u32>* slot);
@@ -73,6 +84,7 @@ private:
     const u8* data_;
     u32 prefixlen_;
     u32 missing_ = 0;
+    u32 wrapped_ = 0;  // a wide node made for our leaf
 };
 
 // Leading bits that the way to the node has in common with our data, all up to its nibble if they are
@@ -149,6 +161,12 @@ s64 Writer::replace(Atomic<u32>* slot, u32 leaf, u64 flags) {
 }
 
 s64 Writer::insert_locked(u32 leaf, u64 flags) {
+    const s64 result = insert_at(leaf, flags);
+    if (UNLIKELY(result != 0) && wrapped_) trie_->space.free(wrapped_);
+    return result;
+}
+
+s64 Writer::insert_at(u32 leaf, u64 flags) {
     if (prefixlen_ == 0) {
         if (trie_->everywhere.load(Order::Relaxed)) return replace(&trie_->everywhere, leaf, flags);
         return add(&trie_->everywhere, leaf, flags);
@@ -156,20 +174,82 @@ s64 Writer::insert_locked(u32 leaf, u64 flags) {
     Slot slot{&trie_->top, 0};
     for (;;) {
         const u32 entry = slot.at->load(Order::Relaxed);
-        if (!entry) return add(slot.at, leaf, flags);
-        if (is_leaf(entry)) return insert_beside_leaf(slot, entry, leaf, flags);
+        if (!entry || is_leaf(entry)) return insert_here(slot, entry, leaf, flags);
         Node* node = trie_->node(entry);
         const u32 depth = node->depth();
-        const u32 common = min(common_with_path(node), prefixlen_);
-        if (common < 4 * depth || prefixlen_ == 4 * depth) {
-            return insert_above_node(slot, entry, common, leaf, flags);
+        if (prefixlen_ <= 4 * depth || common_with_path(node) < 4 * depth) {
+            return insert_here(slot, entry, leaf, flags);
+        }
+        if (is_wide(node)) {
+            Atomic<u32>* deep = deep_entry(trie_->wide(entry));
+            if (!deep) return insert_into_wide(slot, leaf, flags);
+            slot = {deep, kWideEnd / 4};
+            continue;
         }
         const u32 nibble = nibble_at(data_, depth);
         if (prefixlen_ <= 4 * depth + 4 || !(node->children() >> nibble & 1)) {
-            return insert_into_node(slot, entry, leaf, flags);
+            return insert_here(slot, entry, leaf, flags);
         }
         slot = {&node->entries[child_rank(node->children(), nibble)], depth + 1};
     }
+}
+
+s64 Writer::insert_here(Slot slot, u32 there, u32 leaf, u64 flags) {
+    if (is_direct(trie_) && prefixlen_ > 4 * kWideNibbles && slot.level <= kWideNibbles) {
+        leaf = wrapped_ = make_wide({nullptr, range_of(data_[kWideByte], prefixlen_), leaf, 0});
+        if (UNLIKELY(!leaf)) return kNoMem;
+    }
+    if (!there) return add(slot.at, leaf, flags);
+    if (is_leaf(there)) return insert_beside_leaf(slot, there, leaf, flags);
+    const Node* node = trie_->node(there);
+    const u32 common = min(common_with_path(node), prefixlen_);
+    if (common < 4 * node->depth() || prefixlen_ == 4 * node->depth()) {
+        return insert_above_node(slot, there, common, leaf, flags);
+    }
+    return insert_into_node(slot, there, leaf, flags);
+}
+
+// The entry of the wide node that leads on to our prefix, if it is a long one; or null.
+Atomic<u32>* Writer::deep_entry(Wide* wide) const {
+    if (prefixlen_ <= kWideEnd) return nullptr;
+    Atomic<u32>* entry = &wide->entries[run_at(wide, data_[kWideByte])];
+    return is_deep(trie_, entry->load(Order::Relaxed)) ? entry : nullptr;
+}
+
+u32 Writer::make_wide(const WideChange& change) {
+    const u32 size_class = change.size_class();
+    const u32 number = trie_->space.alloc(size_class);
+    if (UNLIKELY(!number)) {
+        missing_ = size_class;
+        return 0;
+    }
+    change.write(trie_, trie_->wide(number), data_);
+    return number;
+}
+
+s64 Writer::insert_into_wide(Slot slot, u32 leaf, u64 flags) {
+    const u32 holder = slot.at->load(Order::Relaxed);
+    Wide* wide = trie_->wide(holder);
+    WideChange change{wide, range_of(data_[kWideByte], prefixlen_), leaf, 0};
+    Atomic<u32>* entry = find_in(trie_, wide, change.range);
+    if (entry) {
+        change.gone = entry->load(Order::Relaxed);
+        if (flags == BPF_NOEXIST || occurrences(wide, change.gone) == 1) {
+            return replace(entry, leaf, flags);
+        }
+    } else if (const s64 error = may_add(flags)) {
+        return error;
+    }
+    const u32 made = make_wide(change);
+    if (UNLIKELY(!made)) return kNoMem;
+    publish(slot.at, made);
+    trie_->space.free_rcu(holder);
+    if (entry) {
+        trie_->space.free_rcu(change.gone & ~kLeaf);
+    } else {
+        ++trie_->count;
+    }
+    return 0;
 }
 
 s64 Writer::insert_beside_leaf(Slot slot, u32 other, u32 leaf, u64 flags) {
@@ -242,11 +322,15 @@ s64 Writer::erase_locked() {
         --trie_->count;
         return 0;
     }
+    Way above{anchor, {nullptr, 0}};
     for (;;) {
         Node* node = trie_->node(entry);
         const u32 depth = node->depth();
         if (prefixlen_ <= 4 * depth || common_with_path(node) < 4 * depth) return kNoEnt;
-        Atomic<u32>* next = entry_of(node, depth);
+        const bool wide = is_wide(node);
+        Atomic<u32>* next = wide ? deep_entry(trie_->wide(entry)) : entry_of(node, depth);
+        if (wide && (!next || is_leaf(next->load(Order::Relaxed))))
+            return erase_in_wide(above, slot);
         if (!next || !(entry = next->load(Order::Relaxed))) return kNoEnt;
         if (is_leaf(entry)) {
             if (!is_ours(entry)) return kNoEnt;
@@ -255,9 +339,40 @@ s64 Writer::erase_locked() {
             --trie_->count;
             return 0;
         }
-        if (live_count(node) != 1) anchor = next;
-        slot = {next, depth + 1};
+        above = {anchor, slot};
+        if (wide || live_count(node) != 1) anchor = next;
+        slot = {next, wide ? kWideEnd / 4 : depth + 1};
     }
+}
+
+// `above` is where the node is that leads to the wide one in `slot`, if one does.
+s64 Writer::erase_in_wide(const Way& above, Slot slot) {
+    const u32 holder = slot.at->load(Order::Relaxed);
+    Wide* wide = trie_->wide(holder);
+    const Range range = range_of(data_[kWideByte], prefixlen_);
+    Atomic<u32>* entry = range.length == kDeep ? deep_entry(wide) : find_in(trie_, wide, range);
+    const u32 gone = entry ? entry->load(Order::Relaxed) : 0;
+    if (!gone || !is_ours(gone)) return kNoEnt;
+    if (!is_only(wide, gone)) {
+        const u32 cover = cover_in(trie_, wide, range.first, range.length);
+        const u32 made = make_wide({wide, range, cover, gone});
+        if (LIKELY(made != 0)) {
+            publish(slot.at, made);
+            trie_->space.free_rcu(holder);
+        } else {
+            take_away_in_place(wide, gone, cover);
+        }
+    } else {
+        if (above.slot.at) {
+            remove(above.anchor, above.slot, slot.at);
+        } else {
+            publish(slot.at, 0);
+        }
+        trie_->space.free_rcu(holder);
+    }
+    trie_->space.free_rcu(gone & ~kLeaf);
+    --trie_->count;
+    return 0;
 }
 
 // Takes the entry of our prefix out of the node in `slot`.

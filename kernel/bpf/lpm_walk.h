@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernel/bpf/lpm_trie.h"
+#include "kernel/lib/count_bits.h"
 #include "kernel/lib/hash.h"
 
 namespace barebpf::lpm {
@@ -32,9 +33,29 @@ inline u32 common_bits(const u8* a, const u8* b, u32 limit) {
     return bits < limit ? bits : limit;
 }
 
+// Tries of such keys have wide nodes; lpm_wide.h.
+ALWAYS_INLINE bool is_direct(const LpmTrie* trie) {
+    return trie->data_size == 4;
+}
+ALWAYS_INLINE bool is_wide(const Node* node) {
+    return node->header.size_class >= kWideClass;
+}
+// The run that a value of the byte is in: how many begin up to there.
+template <u32 (*kCount)(u32) = count_bits32>
+ALWAYS_INLINE size_t run_at(const Wide* wide, u32 slot) {
+    return size_t{wide->before[slot / 32]} + kCount(wide->starts[slot / 32] << (31 - slot % 32)) -
+           1;
+}
+ALWAYS_INLINE u32 load_run(const Wide* wide, u32 slot) {
+    return wide->entries[run_at(wide, slot)].load(Order::Acquire);
+}
+// The longest prefix that covers the value and is shorter than `below`, no deep one; 0: none.
+u32 cover_in(const LpmTrie* trie, const Wide* wide, u32 slot, u32 below);
+
 // The data of a key to look for. Four bytes are held in a register: pieces that were stored one by one
 // just before are slow to load in one.
 struct Key4 {
+    static constexpr bool kWide = true;
     u32 bits;
     explicit Key4(const u8* data) : bits(load_be32(data)) {}
     // The four bytes that end in `byte`; those before the first are 0.
@@ -44,6 +65,7 @@ struct Key4 {
     }
 };
 struct KeyAny {
+    static constexpr bool kWide = false;
     const u8* data;
     explicit KeyAny(const u8* bytes) : data(bytes) {}
     // Those before the first are what stands before a key's data: its length.
@@ -84,11 +106,22 @@ inline u32 heap_index(const u8* data, u32 depth, u32 prefixlen) {
     return 1u << bits | nibble_at(data, depth) >> (4 - bits);
 }
 
-// The longest prefix below `entry` that covers the key, or null.
+// The node in which the longest prefix was seen so far.
+struct Best {
+    const Node* node = nullptr;
+    u32 covering = 0;  // of its prefixes those that cover the key
+    u32 entry() const {
+        if (!node) return 0;
+        return node->entries[leaf_rank(node, highest_bit(covering))].load(Order::Acquire);
+    }
+};
+
+// The longest prefix below `entry` that covers the key, or null. The entry is the top, or that of our run in
+// the wide node.
 template <class Key>
-ALWAYS_INLINE Leaf* descend(const LpmTrie* trie, const Key& key, u32 entry) {
-    const Node* best = nullptr;
-    u32 best_covering = 0;
+ALWAYS_INLINE Leaf* descend(const LpmTrie* trie, const Key& key, u32 entry,
+                            const Wide* wide = nullptr) {
+    Best best, above;  // `above`: the best one before `wide`
     while (LIKELY(entry != 0)) {
         if (is_leaf(entry)) {
             Leaf* leaf = trie->leaf(entry);
@@ -98,23 +131,36 @@ ALWAYS_INLINE Leaf* descend(const LpmTrie* trie, const Key& key, u32 entry) {
         const Node* node = trie->node(entry);
         const u32 window = key.window(node->byte());
         if ((window ^ node->path) & node->mask) break;
+        if constexpr (Key::kWide) {
+            if (is_wide(node)) {
+                wide = reinterpret_cast<const Wide*>(node);
+                above = best;
+                best = {};
+                entry = load_run(wide, window & 255);
+                continue;
+            }
+        }
         const u32 nibble = window >> node->shift() & 15;
         const u32 covering = node->inside & kCovering.of[nibble];
-        best = covering ? node : best;
-        best_covering = covering ? covering : best_covering;
+        best.node = covering ? node : best.node;
+        best.covering = covering ? covering : best.covering;
         const u32 children = node->children();
         if (!(children >> nibble & 1)) break;
         entry = node->entries[child_rank(children, nibble)].load(Order::Acquire);
     }
-    if (!best) return nullptr;
-    const u32 rank = leaf_rank(best, highest_bit(best_covering));
-    entry = best->entries[rank].load(Order::Acquire);
+    entry = best.entry();
+    if constexpr (Key::kWide) {
+        if (wide && !best.node) {
+            if (wide->deep) entry = cover_in(trie, wide, key.window(kWideByte) & 255, kDeep);
+            if (!entry) entry = above.entry();
+        }
+    }
     return LIKELY(entry != 0) ? trie->leaf(entry) : nullptr;
 }
 
 // The longest prefix that covers the key and is no longer than prefixlen, from the top, past empty
 // entries.
-inline Leaf* descend_limited(const LpmTrie* trie, const KeyAny& key, u32 prefixlen) {
+inline u32 find_limited(const LpmTrie* trie, const KeyAny& key, u32 prefixlen) {
     u32 best = trie->everywhere.load(Order::Acquire);
     u32 entry = trie->top.load(Order::Acquire);
     while (entry && !is_leaf(entry)) {
@@ -122,6 +168,15 @@ inline Leaf* descend_limited(const LpmTrie* trie, const KeyAny& key, u32 prefixl
         const u32 window = key.window(node->byte());
         const u32 above = 4 * node->depth();
         if (prefixlen <= above || ((window ^ node->path) & node->mask)) break;
+        if (is_wide(node)) {
+            const auto* wide = reinterpret_cast<const Wide*>(node);
+            const u32 slot = window & 255;
+            const u32 found =
+                cover_in(trie, wide, slot, prefixlen < kWideEnd ? prefixlen + 1 : kDeep);
+            best = found ? found : best;
+            entry = prefixlen > kWideEnd ? load_run(wide, slot) : 0;
+            continue;
+        }
         const u32 nibble = window >> node->shift() & 15;
         u32 covering = node->inside & kCovering.of[nibble];
         if (prefixlen < above + 4) covering &= (1u << (2u << (prefixlen - above))) - 1;
@@ -141,7 +196,11 @@ inline Leaf* descend_limited(const LpmTrie* trie, const KeyAny& key, u32 prefixl
         const Leaf* leaf = trie->leaf(entry);
         if (leaf->prefixlen() <= prefixlen && key.has(leaf)) best = entry;
     }
-    return best ? trie->leaf(best) : nullptr;
+    return best;
+}
+inline Leaf* descend_limited(const LpmTrie* trie, const KeyAny& key, u32 prefixlen) {
+    const u32 found = find_limited(trie, key, prefixlen);
+    return found ? trie->leaf(found) : nullptr;
 }
 
 }  // namespace barebpf::lpm

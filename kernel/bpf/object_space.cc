@@ -51,9 +51,8 @@ bool ObjectSpace::try_destroy() {
     if (busy()) return false;
     FreeSteps steps;
     for (u32 i = 0; i < table->capacity; ++i) {
-        const Chunk& chunk = table->chunks[i];
-        free_in_steps(chunk.base.load(Order::Relaxed), chunk.bytes, *owner_);
-        if (chunk.bytes * 2 > kFreeStep) {
+        free_in_steps(table->bases[i].load(Order::Relaxed), table->size(i), *owner_);
+        if (table->size(i) * 2 > kFreeStep) {
             host::Cpu::yield_point();
         } else {
             steps.one_more();
@@ -157,10 +156,10 @@ void ObjectSpace::table_done(host::RcuHead* head) {
 
 void ObjectSpace::install_chunk(u32 size_class, u8* base, size_t bytes) {
     const u32 number = chunks_++;
-    Chunk& chunk = table_.load(Order::Relaxed)->chunks[number];
-    chunk.bytes = bytes;
+    Table* table = table_.load(Order::Relaxed);
+    table->size(number) = bytes;
     // Readers get here by a number that was published after it.
-    chunk.base.store(base, Order::Relaxed);
+    table->bases[number].store(base, Order::Relaxed);
     Fresh& fresh = fresh_[size_class];
     fresh.next = number << kOffsetBits;
     fresh.left = static_cast<u32>(bytes / sizes_[size_class]);
@@ -192,9 +191,8 @@ bool ObjectSpace::add_chunk(u32 size_class) {
         Table* table = table_.load(Order::Relaxed);
         if (larger && table->capacity == capacity) {
             for (u32 i = 0; i < capacity; ++i) {
-                const Chunk& from = table->chunks[i];
-                larger->chunks[i].base.store(from.base.load(Order::Relaxed), Order::Relaxed);
-                larger->chunks[i].bytes = from.bytes;
+                larger->bases[i].store(table->bases[i].load(Order::Relaxed), Order::Relaxed);
+                larger->size(i) = table->size(i);
             }
             table_.store(larger, Order::Release);  // pairs with at()
             larger = table;                        // the one to free

@@ -45,7 +45,7 @@ class ObjectSpace {
 public:
     static constexpr u32 kNone = 0;
     static constexpr u32 kUserBit = 1u << 31;
-    static constexpr u32 kMaxClasses = 8;
+    static constexpr u32 kMaxClasses = 12;
 
     // Sizes in bytes, multiples of 8. False: no memory, nothing left behind.
     [[nodiscard]] bool create(const u32* sizes, u32 classes, host::MemoryOwner& owner);
@@ -57,7 +57,7 @@ public:
     ALWAYS_INLINE u8* at(u32 number) const {
         // Acquire pairs with the release in add_chunk(), where the table was replaced.
         const Table* table = table_.load(host::Order::Acquire);
-        return table->chunks[number >> kOffsetBits].base.load(host::Order::Relaxed) +
+        return table->bases[number >> kOffsetBits].load(host::Order::Relaxed) +
                size_t{number & kOffsetMask} * kUnit;
     }
 
@@ -81,20 +81,17 @@ private:
     static constexpr u32 kMaxChunks = 1u << (31 - kOffsetBits);
     static constexpr size_t kMinChunk = 512;
     static constexpr size_t kMaxChunk = size_t{1} << (kOffsetBits + 3);
-    static constexpr size_t kHugeFrom = size_t{3} << 20;  // a class of that size gets the largest
+    static constexpr size_t kHugeFrom = size_t{1} << 20;  // a class of that size gets the largest
     static constexpr u32 kFirstTable = 16;
     static constexpr u32 kRun = 64;  // objects carved at a time
 
-    struct Chunk {
-        host::Atomic<u8*> base;
-        size_t bytes;
-    };
     struct Table {
         host::RcuHead rcu;
         ObjectSpace* space;
         u32 capacity;
-        Chunk chunks[1];  // really `capacity` of them
-        static size_t bytes(u32 capacity) { return sizeof(Table) + (capacity - 1) * sizeof(Chunk); }
+        host::Atomic<u8*> bases[1];  // of each chunk; behind the last one their sizes
+        size_t& size(u32 chunk) { return reinterpret_cast<size_t*>(bases + capacity)[chunk]; }
+        static size_t bytes(u32 capacity) { return sizeof(Table) + 2 * capacity * sizeof(size_t); }
     };
     // The chunk that a class carves from.
     struct Fresh {
