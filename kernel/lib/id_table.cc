@@ -50,7 +50,7 @@ struct IdTree::Node {
     }
 };
 
-// Makes the tree high enough for id.
+// Makes the tree high enough for id; an empty one at once, with nothing below the root.
 bool IdTree::cover(u32 id) {
     while (!root_ || (u64{kSlots} << shift_) <= id) {
         auto* node =
@@ -62,11 +62,27 @@ bool IdTree::cover(u32 id) {
             node->full = ~root_->full == 0;
             shift_ += kBits;
         } else {
-            shift_ = 0;
+            for (shift_ = 0; (u64{kSlots} << shift_) <= id;) shift_ += kBits;
         }
         root_ = node;
     }
     return true;
+}
+
+// Gives back what was made on the way to an id for which there is no memory: the last of the path, of that shift, and
+// those above it, as far as nothing is in them.
+void IdTree::drop_empty(Node** path, u32 depth, u32 shift, u32 id) {
+    while (path[--depth]->used == 0) {
+        host::free(path[depth], sizeof(Node), memory_);
+        if (depth == 0) {
+            root_ = nullptr;
+            shift_ = 0;
+            return;
+        }
+        shift += kBits;
+        path[depth - 1]->slots[slot_of(id, shift)] = nullptr;
+        path[depth - 1]->used &= ~(u64{1} << slot_of(id, shift));
+    }
 }
 
 bool IdTree::store(u32 id, void* object) {
@@ -78,7 +94,10 @@ bool IdTree::store(u32 id, void* object) {
         const u32 slot = slot_of(id, shift);
         if (!node->slots[slot]) {
             void* fresh = host::alloc(sizeof(Node), host::AllocContext::Atomic, memory_);
-            if (!fresh) return false;  // empty nodes made above stay; they are found empty
+            if (!fresh) {
+                drop_empty(path, depth, shift, id);
+                return false;
+            }
             node->slots[slot] = fresh;
             node->used |= u64{1} << slot;
         }

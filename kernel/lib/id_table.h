@@ -48,6 +48,7 @@ private:
 
     bool cover(u32 id) REQUIRES(lock_);
     bool store(u32 id, void* object) REQUIRES(lock_);
+    void drop_empty(Node** path, u32 depth, u32 shift, u32 id) REQUIRES(lock_);
     bool erase_below(Node* node, u32 shift, u32 id) REQUIRES(lock_);
     u32 first_free(u32 from) REQUIRES(lock_);
     void free_below(Node* node, u32 shift) REQUIRES(lock_);

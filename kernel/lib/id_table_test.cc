@@ -5,7 +5,7 @@
 #include <random>
 #include <vector>
 
-#include "testkit/machine.h"
+#include "testkit/inject.h"
 #include "testkit/test.h"
 
 namespace barebpf {
@@ -57,6 +57,27 @@ TEST_F(IdTableTest, KeepsNothingForIdsThatAreGone) {
     EXPECT_EQ(find(201), &thing);
     table_.erase(201);
     EXPECT_EQ(table_.next_id(0).error(), Errno::NoEnt);
+    EXPECT_EQ(machine::live_memory().blocks, blocks);
+}
+
+TEST_F(IdTableTest, AnInsertionThatFailsLeavesNothing) {
+    const s64 blocks = machine::live_memory().blocks;
+    Thing thing, neighbour;
+    table_.reset(5000);
+    const u32 allocations = inject::fail_each_allocation(
+        [&] { table_.erase(insert(&thing)); },
+        [&](u32) { EXPECT_EQ(machine::live_memory().blocks, blocks); });
+    EXPECT_EQ(allocations, 3u);
+    // Beside another one, whose nodes stay.
+    table_.reset(4095);
+    EXPECT_EQ(insert(&neighbour), u32{4095});
+    const s64 with_neighbour = machine::live_memory().blocks;
+    inject::fail_each_allocation(
+        [&] { table_.erase(insert(&thing)); },
+        [&](u32) { EXPECT_LE(machine::live_memory().blocks, with_neighbour + 1); });
+    EXPECT_EQ(find(4095), &neighbour);
+    table_.erase(4095);
+    EXPECT_EQ(machine::live_memory().blocks, blocks);
 }
 
 TEST_F(IdTableTest, NextIdSkipsHoles) {
