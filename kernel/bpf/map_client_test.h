@@ -145,8 +145,7 @@ protected:
     void TearDown() override {
         for (const int fd : fds_) OurBpf::close(fd);
         for (u32 i = 0; i < 3; ++i) host::rcu_barrier();
-        // The id table keeps a node or two.
-        EXPECT_LE(machine::live_memory().blocks, before_.blocks + 3);
+        EXPECT_EQ(machine::live_memory().blocks, before_.blocks);
     }
     int keep(s64 fd) {
         EXPECT_GE(fd, 0);
