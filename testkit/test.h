@@ -48,6 +48,10 @@ void run_outside_on_cpus(u32 count, Function function) {
         [](void* closure, u32 cpu) { (*static_cast<Function*>(closure))(cpu); }, &function);
 }
 
+// How many functions run_outside_on_cpus() should have so that they wait for each other: more than there are CPUs where
+// a CPU is not a thread's own, those of the machine in a guest.
+u32 threads();
+
 // Loses the processor for a moment where threads share one: what is open meanwhile is open for longer.
 void lose_processor();
 

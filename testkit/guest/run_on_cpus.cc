@@ -69,4 +69,8 @@ u32 cpus() {
     return guest::cpu_count;
 }
 
+u32 threads() {
+    return cpus();
+}
+
 }  // namespace barebpf::test

@@ -18,6 +18,10 @@ u32 cpus() {
     return host::possible_cpus();
 }
 
+u32 threads() {
+    return 2 * cpus();
+}
+
 // A thread for each CPU; inside, on the slot of its number. The caller's slot, if it holds one, is free
 // meanwhile.
 void run_on_cpus_raw(u32 count, Where where, void (*function)(void* closure, u32 cpu),

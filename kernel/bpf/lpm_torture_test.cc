@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Torture for LPM tries: nested prefixes come and go; what covers an address is found, however short it is.
+#include "kernel/bpf/lpm_trie.h"
+#include "kernel/bpf/map_torture_test.h"
+
+namespace barebpf {
+namespace {
+
+using host::Atomic;
+using host::Order;
+using test::Random;
+
+struct Key {
+    u32 length;
+    u8 data[4];
+
+    bool covers(const Key& other) const {
+        if (length > other.length) return false;
+        for (u32 bit = 0; bit < length; ++bit) {
+            if ((data[bit / 8] ^ other.data[bit / 8]) >> (7 - bit % 8) & 1) return false;
+        }
+        return true;
+    }
+};
+
+constexpr u32 kStaying = 4;
+constexpr u32 kNumbers = 80;
+constexpr u32 kEntries = 64;
+
+// Prefixes, all different. The first stay; the others are of all lengths, above, below and beside them.
+class Prefixes {
+public:
+    Prefixes() {
+        for (const Key& key : {Key{8, {10}}, {16, {10, 1}}, {20, {10, 1, 16}}, {24, {10, 2, 3}}}) {
+            keys_[count_++] = key;
+        }
+        for (u32 n = 0; count_ < kNumbers; ++n) {
+            Key key{9 + n * 7 % 24, {10, u8(n % 4), u8(n / 4 % 5 * 16 + 1), u8(n)}};
+            for (u32 bit = key.length; bit < 32; ++bit) key.data[bit / 8] &= u8(~(0x80 >> bit % 8));
+            if (number_of(key) == kNumbers) keys_[count_++] = key;
+        }
+    }
+    const Key& operator[](u32 number) const { return keys_[number]; }
+    // kNumbers: none of them.
+    u32 number_of(const Key& key) const {
+        for (u32 number = 0; number < count_; ++number) {
+            if (keys_[number].length == key.length && keys_[number].covers(key)) return number;
+        }
+        return kNumbers;
+    }
+    // The longest of those that stay.
+    u32 least_length(const Key& address) const {
+        u32 least = 0;
+        for (u32 number = 0; number < kStaying; ++number) {
+            const Key& staying = keys_[number];
+            if (staying.covers(address) && staying.length > least) least = staying.length;
+        }
+        return least;
+    }
+
+private:
+    Key keys_[kNumbers];
+    u32 count_ = 0;
+};
+
+class LpmTorture : public test::MapTorture<> {
+public:
+    void work(Random& random, u32) {
+        const InsideProgram inside;
+        random.one_in(16) ? void(list_keys()) : turn(random);
+    }
+    void interrupt(Random& random) { turn(random); }
+
+protected:
+    s64 update(u32 number, u32 counter, u64 flags) {
+        const Key& key = prefixes_[number];
+        const u64 value = u64{number + 1} << 32 | counter;
+        return map_->ops->update(map_, &key, &value, flags);
+    }
+    void turn(Random& random) {
+        const u32 number = random.below(kNumbers);
+        const Key& key = prefixes_[number];
+        const u32 counter = random.below(1u << 24);
+        switch (random.below(6)) {
+            case 0:
+                if (verdict_.succeeded(update(number, counter, BPF_NOEXIST),
+                                       {Errno::Exist, Errno::NoSpc, Errno::NoMem}, "insert")) {
+                    balance_.fetch_add(1, Order::Relaxed);
+                }
+                return;
+            case 1:
+                if (number < kStaying) return;
+                if (verdict_.succeeded(map_->ops->erase(map_, &key), {Errno::NoEnt, Errno::NoMem},
+                                       "erase")) {
+                    balance_.fetch_sub(1, Order::Relaxed);
+                }
+                return;
+            case 2:
+                verdict_.succeeded(update(number, counter, BPF_EXIST), {Errno::NoEnt, Errno::NoMem},
+                                   "replace");
+                return;
+            default:
+                return look(key, random);
+        }
+    }
+    void look(const Key& near, Random& random) {
+        Key address = near;
+        address.length = 32;
+        address.data[3] = static_cast<u8>(address.data[3] | random.below(2));
+        const u32 least = prefixes_.least_length(address);
+        const void* found = map_->ops->lookup(map_, &address);
+        if (!found) return verdict_.expect(least == 0, "nothing covers what something covers");
+        const u64 value = host::atomic_at<u64>(found).load(Order::Relaxed);
+        const u32 number = static_cast<u32>(value >> 32) - 1;
+        verdict_.expect(number < kNumbers, "a value that nobody wrote");
+        if (number >= kNumbers) return;
+        const Key& prefix = prefixes_[number];
+        verdict_.expect(prefix.covers(address), "the value of a prefix that does not cover");
+        verdict_.expect(prefix.length >= least, "the value of a shorter prefix");
+    }
+    // Others may delete the key that the walk stands on; it goes on behind it.
+    u32 list_keys() {
+        Key at, next;
+        s64 error = map_->ops->next_key(map_, nullptr, &at);
+        u32 count = 0;
+        for (; error == 0 && count < 2 * kNumbers; ++count, at = next) {
+            verdict_.expect(prefixes_.number_of(at) < kNumbers, "a prefix that nobody inserted");
+            error = map_->ops->next_key(map_, &at, &next);
+        }
+        verdict_.expect(error == -to_int(Errno::NoEnt) || error == 0, "walk");
+        return count;
+    }
+
+    Prefixes prefixes_;
+    Atomic<u32> balance_{};
+};
+
+TEST_F(LpmTorture, WhatCoversIsFoundAndNothingIsLost) {
+    make(test::map_attr(BPF_MAP_TYPE_LPM_TRIE, sizeof(Key), sizeof(u64), kEntries,
+                        BPF_F_NO_PREALLOC));
+    for (u32 number = 0; number < kStaying; ++number) {
+        ASSERT_EQ(update(number, 0, BPF_NOEXIST), 0);
+    }
+    balance_.store(kStaying, Order::Relaxed);
+    test::torture(*this);
+    EXPECT_EQ(list_keys(), balance_.load(Order::Relaxed));
+    for (u32 number = 0; number < kNumbers; ++number) {
+        const Key& key = prefixes_[number];
+        map_->ops->erase(map_, &key);
+    }
+    EXPECT_EQ(list_keys(), 0u);
+    test::settle();
+    for (u32 number = 0; number < kEntries; ++number) {
+        ASSERT_EQ(update(number, 1, BPF_NOEXIST), 0) << number;
+    }
+    EXPECT_EQ(update(kEntries, 1, BPF_NOEXIST), -to_int(Errno::NoSpc));
+    EXPECT_EQ(list_keys(), kEntries);
+}
+
+}  // namespace
+}  // namespace barebpf
