@@ -276,6 +276,59 @@ TEST_F(MapInMap, AProgramFindsAHashInside) {
     EXPECT_EQ(value_in(inner, 77), 6u);
 }
 
+// Calls a helper on outer[0] with 8 bytes, the first of which is 32, and flags 0; then `more`, with its result in R0.
+std::vector<bpf_insn> call_on_inner(int maps, s32 helper, std::initializer_list<bpf_insn> more) {
+    std::vector<bpf_insn> program = {
+        store_imm(BPF_W, R10, -4, 0),
+        store_imm(BPF_DW, R10, -16, 32),
+        ld_low(R1, BPF_PSEUDO_MAP_FD, maps),
+        ld_high(0),
+        mov(R2, R10),
+        add_imm(R2, -4),
+        call(BPF_FUNC_map_lookup_elem),
+        jump_imm(BPF_JNE, R0, 0, 2),
+        mov_imm(R0, 1),
+        exit(),
+        mov(R1, R0),
+        mov(R2, R10),
+        add_imm(R2, -16),
+        mov_imm(R3, 0),
+        call(helper),
+    };
+    program.insert(program.end(), more);
+    return program;
+}
+
+TEST_F(MapInMap, AProgramUsesMapsWithoutKeysInside) {
+    for (const u32 type : {BPF_MAP_TYPE_QUEUE, BPF_MAP_TYPE_STACK, BPF_MAP_TYPE_BLOOM_FILTER}) {
+        const int inner = keep(Client::create(type, 0, 8, 3));
+        const int maps = outer(inner);
+        const int prog = keep(load_program(call_on_inner(maps, BPF_FUNC_map_push_elem, {exit()})));
+        ASSERT_GE(prog, 0) << program_log;
+        EXPECT_EQ(run_program(prog, 0, 0), 1u);
+        ASSERT_EQ(put(maps, 0, inner), 0);
+        EXPECT_EQ(run_program(prog, 0, 0), 0u);
+        u64 value = 32;
+        EXPECT_EQ(Client::lookup(inner, nullptr, &value), 0);
+        EXPECT_EQ(value, 32u);
+    }
+}
+
+TEST_F(MapInMap, AProgramFindsATrieInside) {
+    const int inner = keep(Client::create(BPF_MAP_TYPE_LPM_TRIE, 8, 8, 3, BPF_F_NO_PREALLOC));
+    const int maps = outer(inner);
+    const u32 key[2] = {0, 0};
+    const u64 value = 5;
+    const int prog = keep(load_program(call_on_inner(
+        maps, BPF_FUNC_map_lookup_elem,
+        {jump_imm(BPF_JNE, R0, 0, 2), mov_imm(R0, 2), exit(), load(BPF_DW, R0, R0, 0), exit()})));
+    ASSERT_GE(prog, 0) << program_log;
+    ASSERT_EQ(put(maps, 0, inner), 0);
+    EXPECT_EQ(run_program(prog, 0, 0), 2u);
+    ASSERT_EQ(Client::update(inner, key, &value), 0);
+    EXPECT_EQ(run_program(prog, 0, 0), 5u);
+}
+
 TEST_F(MapInMap, TheVerifierKnowsWhatALookupGives) {
     const int maps = outer(array());
     const auto expect_refused = [&](std::vector<bpf_insn> insns, const char* why) {
