@@ -220,6 +220,7 @@ struct Stream {
 };
 
 TEST_F(PerfEventTest, AnNmiMayWriteAtAnyTime) {
+    const u32 rounds = test::rounds(2000);
     PerfReader reader;
     ASSERT_EQ(reader.map(2), Errno{});
     Stream outer{&reader}, inner{&reader};
@@ -244,7 +245,7 @@ TEST_F(PerfEventTest, AnNmiMayWriteAtAnyTime) {
                 if (host::cpu_id() == self->reader->event->setup.cpu) self->write(0xee);
             },
             &inner);
-        for (u32 round = 0; round < 2000; ++round) {
+        for (u32 round = 0; round < rounds; ++round) {
             for (u32 i = 0; i < 60; ++i) outer.write(static_cast<u8>(i));
             check();
         }
