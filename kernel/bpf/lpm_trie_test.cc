@@ -217,7 +217,8 @@ TEST_F(LpmTest, EveryPrefixOfTheThirdByte) {
             }
         }
     };
-    for (u32 round = 0; round < 2; ++round) {
+    const u32 rounds = test::rounds(2);
+    for (u32 round = 0; round < rounds; ++round) {
         std::shuffle(all.begin(), all.end(), random_);
         for (u32 i = 0; i < all.size(); ++i) {
             ASSERT_EQ(trie.update(all[i], i), model.update(all[i], i));
