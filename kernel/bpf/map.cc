@@ -71,6 +71,11 @@ u32 poll_map(host::FileObject* object) {
     return map->ops->poll ? map->ops->poll(map) : kPollError;
 }
 
+host::WaitQueue* wait_queue_of_map(host::FileObject* object) {
+    Map* map = map_of(object);
+    return map->ops->wait_queue ? map->ops->wait_queue(map) : nullptr;
+}
+
 constexpr host::FileOps kMapFileOps = {
     .kind = host::FileKind::Map,
     .name = "bpf-map",
@@ -79,6 +84,7 @@ constexpr host::FileOps kMapFileOps = {
     .mmap = mmap_map,
     .munmapped = munmapped_map,
     .poll = poll_map,
+    .wait_queue = wait_queue_of_map,
 };
 
 }  // namespace
@@ -208,6 +214,10 @@ const MapOps* map_ops(u32 map_type) {
             return &kBloomFilterMapOps;
         case BPF_MAP_TYPE_STACK_TRACE:
             return &kStackTraceMapOps;
+        case BPF_MAP_TYPE_RINGBUF:
+            return &kRingbufMapOps;
+        case BPF_MAP_TYPE_USER_RINGBUF:
+            return &kUserRingbufMapOps;
         default:
             return nullptr;
     }

@@ -105,6 +105,8 @@ struct MapOps {
 
     Result<host::MmapPages> (*mmap)(Map* map, const host::MmapRequest& request);
     u32 (*poll)(Map* map);
+    // What poll() changes are announced on; null where they never are.
+    host::WaitQueue* (*wait_queue)(Map* map);
     // Lines that only this type has, after the common ones.
     void (*show_fdinfo)(const Map* map, TextBuffer* out);
 };

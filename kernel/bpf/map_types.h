@@ -23,6 +23,8 @@ extern const MapOps kQueueMapOps;
 extern const MapOps kStackMapOps;
 extern const MapOps kBloomFilterMapOps;
 extern const MapOps kStackTraceMapOps;
+extern const MapOps kRingbufMapOps;
+extern const MapOps kUserRingbufMapOps;
 
 // The largest block that Linux's kmalloc() gives: the limit behind several E2BIG.
 inline constexpr u64 kKmallocMaxSize = u64{1} << 22;

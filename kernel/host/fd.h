@@ -58,7 +58,7 @@ struct FileOps {
     void (*munmapped)(FileObject* object, const MmapRequest& request);
     // POLLIN, POLLOUT, ... bits that hold now; null: the descriptor never becomes ready.
     u32 (*poll)(FileObject* object);
-    // What poll() changes are announced on; null exactly where poll is null.
+    // What poll() changes are announced on. Null, or answers null: they never are.
     WaitQueue* (*wait_queue)(FileObject* object);
 };
 

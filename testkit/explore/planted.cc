@@ -9,6 +9,7 @@
 #include "testkit/explore/hashtab_scenarios.h"
 #include "testkit/explore/lru_scenarios.h"
 #include "testkit/explore/more_scenarios.h"
+#include "testkit/explore/ring_scenarios.h"
 
 // The one that shows.
 unsigned barebpf_bug = 0;
@@ -45,6 +46,9 @@ const Entry kEntries[] = {
     {{.name = "queue"}, maker_of<QueueRounds<BPF_MAP_TYPE_QUEUE>>()},
     {{.name = "bloom"}, maker_of<BloomRounds>()},
     {{.name = "stackmap", .bound = 3}, maker_of<StackIds>()},
+    {{.name = "ring_1_relaxed", .bound = 3, .relaxed = true}, maker_of<RingWakeups<1, 3, false>>()},
+    {{.name = "ring_overrun"}, maker_of<RingOverrun>()},
+    {{.name = "user_ring_2", .cpus = 3, .nmis = 1}, maker_of<UserRingDrain>()},
 };
 
 bool plant(const char* name) {

@@ -89,13 +89,20 @@ void release(Description* description) {
     ::free(description);
 }
 
-int make_real_descriptor(host::FileObject* object) {
+// Null: nothing is ever announced.
+host::WaitQueue* wait_queue_of(host::FileObject* object) {
     const host::FileOps& ops = *object->file_ops;
-    if (!ops.wait_queue) {
-        int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return ops.wait_queue ? ops.wait_queue(object) : nullptr;
+}
+
+int make_real_descriptor(host::FileObject* object) {
+    host::WaitQueue* queue = wait_queue_of(object);
+    if (!queue) {
+        // What never changes is told at once: that there is nothing to wait for.
+        int fd = eventfd(object->file_ops->poll ? 1 : 0, EFD_CLOEXEC | EFD_NONBLOCK);
         return fd < 0 ? -errno : fd;
     }
-    int event = ops.wait_queue(object)->descriptor();
+    int event = queue->descriptor();
     if (event < 0) return event;
     int fd = fcntl(event, F_DUPFD_CLOEXEC, 0);
     return fd < 0 ? -errno : fd;
@@ -280,8 +287,17 @@ u32 fd_poll(int fd) {
 void fd_drain(int fd) {
     host::Cpu::Entry inside;
     Description* description = find(fd);
-    if (!description || !description->object->file_ops->wait_queue) return;
-    description->object->file_ops->wait_queue(description->object)->drain();
+    if (!description) return;
+    if (host::WaitQueue* queue = wait_queue_of(description->object)) queue->drain();
+}
+
+void fd_announce(int fd) {
+    host::Cpu::Entry inside;
+    Description* description = find(fd);
+    // A perf event's readiness is over once it was told, and each has its wake-up.
+    if (!description || description->object->file_ops->kind == host::FileKind::PerfEvent) return;
+    host::WaitQueue* queue = wait_queue_of(description->object);
+    if (queue && description->object->file_ops->poll(description->object)) queue->wake_all();
 }
 
 namespace {

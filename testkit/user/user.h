@@ -66,6 +66,10 @@ void fd_duplicated(int old_fd, int new_fd);
 u32 fd_poll(int fd);
 // After a wake-up that found nothing ready: takes it back. What comes later is not lost.
 void fd_drain(int fd);
+// Before a wait that reports what is ready at its beginning (poll, select; epoll asks when it is told of a
+// descriptor). The readiness of a ring buffer is in memory that the
+// client writes, and records may be committed without a wake-up: if it is ready, a wake-up is there afterwards.
+void fd_announce(int fd);
 
 // mmap(2) of one of ours: the address, or a negative errno. flags and prot are mmap's.
 long mmap_object(void* address, size_t length, int prot, int flags, int fd, u64 offset);
