@@ -65,6 +65,11 @@ Wanted wanted(ArgType type) {
             return {bit(RegType::Stack), "fp", true};
         case ArgType::ReferenceToRelease:
             return {bit(RegType::Mem), "alloc_mem"};
+        case ArgType::Dynptr:
+        case ArgType::LocalDynptrUninit:
+        case ArgType::RingDynptrUninit:
+        case ArgType::RingDynptrRelease:
+            return {bit(RegType::Stack) | bit(RegType::Dynptr), "fp, dynptr_ptr"};
         default:
             return {0, "an argument that is not supported yet"};
     }
@@ -134,7 +139,8 @@ Result<void> check_size(VerifierEnv& env, HelperCall& call, u32 regno, bool zero
 Result<void> check_alloc_size(VerifierEnv& env, HelperCall& call, u32 regno) {
     const RegState& reg = env.reg(regno);
     if (!reg.is_const()) return refuse(env, 'R', regno, " is not a known constant'");
-    call.alloc_size = reg.scalar.value();
+    // The upper half does not count: dynptr_data() takes 32 bits, and no record is that large.
+    call.alloc_size = u32(reg.scalar.value());
     return mark_precise(env, regno);
 }
 
@@ -184,7 +190,7 @@ Result<void> check_release(VerifierEnv& env, HelperCall& call, u32 regno) {
         return refuse(env, 'R', regno, " type=", reg_type_name(reg), " expected=alloc_mem");
     TRY(check_pointer_unmodified(env, reg, regno, false));
     if (!reg.ref_id) {
-        env.log.print("arg ", regno, " is an unacquired reference\n");
+        env.log.print('R', regno, " must be referenced when passed to release function\n");
         return Errno::Inval;
     }
     call.release_ref = reg.ref_id;
@@ -224,6 +230,11 @@ Result<void> check_value(VerifierEnv& env, HelperCall& call, ArgType type, u32 r
                                                  : check_spin_unlock(env, regno);
         case ArgType::ReferenceToRelease:
             return check_release(env, call, regno);
+        case ArgType::Dynptr:
+        case ArgType::LocalDynptrUninit:
+        case ArgType::RingDynptrUninit:
+        case ArgType::RingDynptrRelease:
+            return check_dynptr_arg(env, call, type, regno);
         default:  // memory is checked with its size, which is the next argument
             return {};
     }

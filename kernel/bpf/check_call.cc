@@ -78,6 +78,15 @@ Result<void> set_memory_result(VerifierEnv& env, RegState& result, u64 size, boo
     return {};
 }
 
+// Of a dynptr's memory: it goes with the dynptr.
+void set_slice_result(VerifierEnv& env, RegState& result, const HelperCall& call) {
+    const u8 kind = call.dynptr_is_reference ? 0 : kLocalSlice;
+    mark_reg_pointer(result, RegType::Mem, u8(kMaybeNull | kind));
+    result.mem_size = call.alloc_size;
+    result.id = env.new_id();
+    result.ref_id = call.dynptr_id;
+}
+
 Result<void> set_result(VerifierEnv& env, const HelperCall& call) {
     RegState& result = env.reg(BPF_REG_0);
     switch (call.proto->ret) {
@@ -99,6 +108,9 @@ Result<void> set_result(VerifierEnv& env, const HelperCall& call) {
             return set_memory_result(env, result, call.alloc_size, true);
         case RetType::FixedMemOrNull:
             return set_memory_result(env, result, call.proto->fixed_size, false);
+        case RetType::DynptrMemOrNull:
+            set_slice_result(env, result, call);
+            return {};
     }
     return refuse(env, "kernel subsystem misconfigured verifier");
 }
@@ -117,6 +129,11 @@ Result<void> apply_effects(VerifierEnv& env, const HelperCall& call) {
     if (call.id == BPF_FUNC_tail_call) return check_tail_call(env);
     if (helper_calls_back(s32(call.id))) return check_callback(env, call);
     if (call.id == BPF_FUNC_snprintf) return check_constant_format(env, BPF_REG_3, BPF_REG_5);
+    if (call.id == BPF_FUNC_dynptr_from_mem && env.reg(BPF_REG_1).type != RegType::MapValue) {
+        env.log.print("Unsupported reg type ", reg_type_name(env.reg(BPF_REG_1)),
+                      " for bpf_dynptr_from_mem data\n");
+        return Errno::Acces;
+    }
     return {};
 }
 

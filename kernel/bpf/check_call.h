@@ -7,6 +7,7 @@
 //   check_call_map.cc  which helper goes with which map, and what is remembered of the map
 //   check_callback.cc  helpers that call a function of the program
 //   check_lock.cc      locks in map values
+//   check_dynptr.cc    dynptrs on the stack
 #pragma once
 
 #include "kernel/bpf/verifier.h"
@@ -27,8 +28,11 @@ struct HelperCall {
     const HelperProto* proto;
     u32 id;
     Map* map = nullptr;
-    u64 alloc_size = 0;   // ConstAllocSize
-    u32 release_ref = 0;  // ReferenceToRelease
+    u32 alloc_size = 0;   // ConstAllocSize
+    u32 release_ref = 0;  // ReferenceToRelease, RingDynptrRelease
+    // The Dynptr argument.
+    u32 dynptr_id = 0;
+    bool dynptr_is_reference = false;
     // Memory that the helper fills. Stack becomes initialised only after all arguments were checked:
     // they may overlap.
     struct Fill {
@@ -46,6 +50,12 @@ Result<void> check_callback(VerifierEnv& env, const HelperCall& call);
 // The lock that a register points to.
 Result<void> check_spin_lock(VerifierEnv& env, u32 regno);
 Result<void> check_spin_unlock(VerifierEnv& env, u32 regno);
+// Arguments of the dynptr types.
+Result<void> check_dynptr_arg(VerifierEnv& env, HelperCall& call, ArgType type, u32 regno);
+// A callback's argument.
+void mark_reg_dynptr(VerifierEnv& env, RegState& reg);
+// [off, off + size) of a frame, which a helper is about to fill, holds no dynptr.
+Result<void> check_no_dynptr(VerifierEnv& env, const FuncState& frame, s64 off, s64 size);
 // A format that is constant against the number of values it is given (bpf_snprintf).
 Result<void> check_constant_format(VerifierEnv& env, u32 format_regno, u32 size_regno);
 

@@ -360,8 +360,7 @@ TEST(Maps, ResultsMayBeNull) {
 }
 
 TEST(References, AreReleasedOnce) {
-    const Insns reserve = {insn_mov_imm(R1, 16), helper_call(BPF_FUNC_ringbuf_reserve),
-                           insn_jump_imm(BPF_JNE, R0, 0, 1), insn_exit()};
+    const Insns reserve = reserve_record(16) + Insns{insn_jump_imm(BPF_JNE, R0, 0, 1), insn_exit()};
     const Insns submit = {insn_mov(R1, R0), insn_mov_imm(R2, 0),
                           helper_call(BPF_FUNC_ringbuf_submit)};
     run({
@@ -378,11 +377,12 @@ TEST(References, AreReleasedOnce) {
         {"moved", reserve + Insns{insn_add_imm(R0, 8)} + submit + leave(), Errno::Acces,
          "off=8 disallowed"},
         {"of unknown size",
-         any_number(R6) + Insns{insn_mov(R1, R6), helper_call(BPF_FUNC_ringbuf_reserve)} + leave(),
-         Errno::Acces, "R1 is not a known constant'"},
-        {"not compared",
-         Insns{insn_mov_imm(R1, 16), helper_call(BPF_FUNC_ringbuf_reserve)} + submit + leave(),
-         Errno::Acces, "R1 type="},
+         any_number(R6) + load_map(R1, kRing) +
+             Insns{insn_mov(R2, R6), insn_mov_imm(R3, 0), helper_call(BPF_FUNC_ringbuf_reserve)} +
+             leave(),
+         Errno::Acces, "R2 is not a known constant'"},
+        {"not compared", reserve_record(16) + submit + leave(), Errno::Acces,
+         "R1 type=alloc_mem_or_null expected=alloc_mem"},
         {"other memory",
          Insns{helper_call(BPF_FUNC_skb_get_tunnel_key), insn_jump_imm(BPF_JNE, R0, 0, 1),
                insn_exit()} +
@@ -397,9 +397,9 @@ TEST(TailCalls, LeakNothing) {
     run({
         {"plain", tail + leave(), kOk, ""},
         {"with a reference",
-         Insns{insn_mov(R6, R1), insn_mov_imm(R1, 16), helper_call(BPF_FUNC_ringbuf_reserve),
-               insn_jump_imm(BPF_JNE, R0, 0, 1), insn_exit(), insn_mov(R1, R6)} +
-             tail + leave(),
+         Insns{insn_mov(R6, R1)} + reserve_record(16) +
+             Insns{insn_jump_imm(BPF_JNE, R0, 0, 1), insn_exit(), insn_mov(R1, R6)} + tail +
+             leave(),
          Errno::Inval, "tail_call would lead to reference leak"},
     });
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Helpers that call a function of the program: for_each_map_elem, loop. How often they do so is not
+// Helpers that call a function of the program: for_each_map_elem, loop, user_ringbuf_drain. How often they do so is not
 // known, so the call is followed as the loop that it is:
 //
 //               ┌──────────────> call helper ───────> behind the call        (enough, or never)
@@ -41,6 +41,12 @@ Result<void> set_element_args(VerifierEnv& env, const HelperCall& call, const Fu
     return {};
 }
 
+void set_sample_args(VerifierEnv& env, const FuncState& caller, FuncState& callee) {
+    mark_reg_dynptr(env, callee.regs[BPF_REG_1]);
+    callee.dynptr_id = callee.regs[BPF_REG_1].id;
+    callee.regs[BPF_REG_2] = caller.regs[BPF_REG_3];
+}
+
 void set_loop_args(const FuncState& caller, FuncState& callee) {
     mark_reg_unknown(callee.regs[BPF_REG_1]);
     callee.regs[BPF_REG_2] = caller.regs[BPF_REG_3];
@@ -65,6 +71,8 @@ Result<void> push_callback(VerifierEnv& env, const HelperCall& call, u32 subprog
     callee.epoch_at_call = inside->epoch;
     if (call.id == BPF_FUNC_loop)
         set_loop_args(caller, callee);
+    else if (call.id == BPF_FUNC_user_ringbuf_drain)
+        set_sample_args(env, caller, callee);
     else
         TRY(set_element_args(env, call, caller, callee));
     ++inside->current;
@@ -82,11 +90,12 @@ Result<bool> may_go_on(VerifierEnv& env, const HelperCall& call) {
 }  // namespace
 
 bool helper_calls_back(s32 id) {
-    return id == BPF_FUNC_for_each_map_elem || id == BPF_FUNC_loop;
+    return id == BPF_FUNC_for_each_map_elem || id == BPF_FUNC_loop ||
+           id == BPF_FUNC_user_ringbuf_drain;
 }
 
 u32 callback_context_reg(s32 id) {
-    return id == BPF_FUNC_loop ? BPF_REG_2 : BPF_REG_4;
+    return id == BPF_FUNC_for_each_map_elem ? BPF_REG_4 : BPF_REG_2;
 }
 
 Result<void> check_callback(VerifierEnv& env, const HelperCall& call) {

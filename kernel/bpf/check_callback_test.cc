@@ -269,7 +269,7 @@ TEST(Callbacks, MayBeCalledOnceAndMoreOften) {
 }
 
 TEST(Callbacks, GiveBackWhatTheyTake) {
-    const Insns reserve = {insn_mov_imm(R1, 8), helper_call(BPF_FUNC_ringbuf_reserve)};
+    const Insns reserve = reserve_record(8);
     const Insns submit = {insn_jump_imm(BPF_JEQ, R0, 0, 3), insn_mov(R1, R0), insn_mov_imm(R2, 0),
                           helper_call(BPF_FUNC_ringbuf_submit)};
     const Insns take = {insn_mov(R6, R3), insn_mov(R1, R6), insn_add_imm(R1, kLockOffset),

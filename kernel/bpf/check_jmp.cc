@@ -68,8 +68,8 @@ bool is_null_check(const bpf_insn& insn) {
            (op == BPF_JEQ || op == BPF_JNE);
 }
 
-// Of a pointer compared with 0. Context, stack and map values are never null; a packet pointer may
-// have wrapped around.
+// Of a pointer compared with 0. Context, stack, map values and memory are never null; a packet pointer
+// may have wrapped around.
 Taken null_check_taken(const bpf_insn& insn, const RegState& dst) {
     if (!is_null_check(insn) || dst.maybe_null()) return Taken::Unknown;
     switch (dst.type) {
@@ -78,6 +78,7 @@ Taken null_check_taken(const bpf_insn& insn, const RegState& dst) {
         case RegType::MapValue:
         case RegType::MapKey:
         case RegType::MapPtr:
+        case RegType::Mem:
             break;
         default:
             return Taken::Unknown;
@@ -143,7 +144,8 @@ void learn(VerifierState& state, const bpf_insn& insn, bool holds) {
 }
 
 void mark_null(VerifierState& state, u32 id, u32 ref_id, bool is_null) {
-    if (is_null && ref_id) forget_reference(state, ref_id);
+    // Part of a reference that is null is part of nothing; the reference is still there.
+    if (is_null && ref_id && ref_id == id) forget_reference(state, ref_id);
     for_each_reg(state, [&](RegState& reg) {
         if (!reg.maybe_null() || reg.id != id) return;
         if (is_null) {

@@ -20,7 +20,9 @@ Result<void> check_stack_arg(VerifierEnv& env, const MemoryArg& arg) {
     const u32 size = u32(arg.size);
     // What is only filled need not be initialised, and is marked later; but where it lies must be
     // known, or some of it may stay what it was.
-    if (arg.how == Handover::Fill && reg.is_const()) return {};
+    if (arg.how == Handover::Fill && reg.is_const())
+        return check_no_dynptr(env, *env.state->frames[reg.frame],
+                               s64(reg.scalar.value()) + reg.off, size);
     return check_stack_range(env, arg.regno, reg.off, size, arg.zero_size_allowed, Access::Read,
                              true);
 }

@@ -86,6 +86,7 @@ Result<void> write_fixed(VerifierEnv& env, FuncState& frame, s32 off, u32 size, 
     StackSlot& slot = frame.slots[slot_of(off)];
     if (!env.allow_ptr_leaks && slot.is_pointer_spill() && size != kSlotBytes)
         return refuse(env, Errno::Acces, "attempt to corrupt spilled pointer on stack");
+    TRY(destroy_dynptr(env, frame, slot_of(off)));
     note_changed(env, frame.frame, u64{1} << slot_of(off));
 
     RegState immediate;
@@ -95,6 +96,11 @@ Result<void> write_fixed(VerifierEnv& env, FuncState& frame, s32 off, u32 size, 
         mark_reg_unknown(immediate);
     RegState& reg = value_reg < 0 ? immediate : env.reg(static_cast<u32>(value_reg));
     const bool low_end = byte_of(off) == 0;
+    if (reg.type == RegType::Dynptr) {
+        // Not worth keeping: it is gone when the callback returns.
+        if (!env.allow_ptr_leaks) return refuse(env, Errno::Acces, "invalid spill of a dynptr_ptr");
+        return store_bytes(env, frame, off, size, false);
+    }
     if (reg.is_pointer()) {
         if (size != kSlotBytes) return refuse(env, Errno::Acces, "invalid size of register spill");
         if (reg.type == RegType::Stack && frame.frame != env.state->current)
@@ -110,9 +116,16 @@ Result<void> write_fixed(VerifierEnv& env, FuncState& frame, s32 off, u32 size, 
     return store_bytes(env, frame, off, size, zero);
 }
 
+Result<void> destroy_dynptrs(VerifierEnv& env, FuncState& frame, s32 low, s32 high) {
+    for (u32 slot = slot_of(high - 1); slot <= slot_of(low); ++slot)
+        TRY(destroy_dynptr(env, frame, slot));
+    return {};
+}
+
 // Somewhere in the span: every byte may now be the number, or what it was.
 Result<void> write_anywhere(VerifierEnv& env, FuncState& frame, const Span& span, s32 value_reg) {
     TRY(grow_stack(env, frame, static_cast<u32>(-span.low)));
+    TRY(destroy_dynptrs(env, frame, span.low, span.high));
     bool zero = false;
     if (value_reg == kImmediate) {
         zero = env.insns[env.insn].imm == 0;
@@ -191,7 +204,7 @@ Result<void> read_bytes(VerifierEnv& env, const FuncState& frame, s32 off, u32 s
         all_zero &= byte == SlotByte::Zero;
         if (byte == SlotByte::Spill && !slot.reg.is_scalar())
             return refuse(env, Errno::Acces, "invalid size of register fill");
-        if (byte == SlotByte::Invalid)
+        if (byte == SlotByte::Invalid || byte == SlotByte::Dynptr)
             return refuse(env, Errno::Acces, "invalid read from stack off ", off, '+', i, " size ",
                           size);
     }
@@ -246,6 +259,7 @@ bool use_byte(VerifierEnv& env, StackSlot& slot, u32 index, bool overwrite) {
     SlotByte& byte = slot.bytes[index];
     switch (byte) {
         case SlotByte::Invalid:
+        case SlotByte::Dynptr:
             return false;
         case SlotByte::Spill:
             if (!slot.reg.is_scalar() && !(env.allow_ptr_leaks && slot.reg.is_pointer()))
@@ -281,6 +295,7 @@ Result<void> check_stack_write(VerifierEnv& env, u32 regno, s32 off, u32 size, s
 Result<void> mark_stack_misc(VerifierEnv& env, FuncState& frame, s32 off, u32 size) {
     if (!size) return {};
     TRY(grow_stack(env, frame, static_cast<u32>(-off)));
+    TRY(destroy_dynptrs(env, frame, off, off + static_cast<s32>(size)));
     for (s32 at = off; at < off + static_cast<s32>(size); ++at) {
         StackSlot& slot = frame.slots[slot_of(at)];
         if (!env.allow_ptr_leaks && slot.is_pointer_spill())

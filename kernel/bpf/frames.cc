@@ -27,6 +27,9 @@ void drop_frame(VerifierEnv& env, VerifierState& state) {
     free_frame(env, state.frames[state.current]);
     state.frames[state.current] = nullptr;
     --state.current;
+    // What the callee acquired and did not release is the caller's to release.
+    for (u32 i = 0; i < state.ref_count; ++i)
+        if (state.refs[i].frame > state.current) state.refs[i].frame = state.current;
 }
 
 }  // namespace
@@ -88,6 +91,7 @@ Result<void> return_from_frame(VerifierEnv& env, u32* next) {
     }
     // A callback returns to the helper, which may call it again: check_callback.cc.
     *next = callee.call_site + !callback;
+    if (callee.dynptr_id) forget_pointers(env, callee.dynptr_id);
     if (callback)
         state.epoch = callee.epoch_at_call;
     else

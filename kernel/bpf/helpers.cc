@@ -3,7 +3,9 @@
 #include "kernel/bpf/helpers.h"
 
 #include "kernel/bpf/format.h"
+#include "kernel/bpf/helpers_dynptr.h"
 #include "kernel/bpf/helpers_map.h"
+#include "kernel/bpf/helpers_ringbuf.h"
 #include "kernel/host/clock.h"
 #include "kernel/host/log.h"
 #include "kernel/host/random.h"
@@ -333,7 +335,8 @@ const HelperProto* base_helper_proto(u32 func_id) {
     for (const BaseHelper& helper : kBaseHelpers) {
         if (helper.id == func_id) return &helper.proto;
     }
-    return nullptr;
+    if (const HelperProto* proto = ringbuf_helper_proto(func_id)) return proto;
+    return dynptr_helper_proto(func_id);
 }
 
 const char* helper_name(u32 func_id) {

@@ -28,15 +28,17 @@ enum class ArgType : u8 {
     FixedUninitMem,  // memory of fixed_size that the helper fills
     Size,            // bytes of the memory before; not 0
     SizeOrZero,
-    ConstAllocSize,      // a constant: the size of what is returned (ringbuf_reserve)
+    ConstAllocSize,      // a constant: the size of what is returned (ringbuf_reserve, dynptr_data)
     SpinLock,            // a bpf_spin_lock in a map value
     Timer,               // a bpf_timer in a map value
     ConstString,         // a NUL-terminated string in a frozen, read-only map value
     Callback,            // a static subprogram
     StackPointerOrNull,  // context of a callback
     ReferenceToRelease,  // an object acquired before (ringbuf record); gone afterwards
-    DynptrUninit,        // an uninitialised dynptr on the stack
-    Dynptr,              // an initialised one
+    Dynptr,              // an initialised dynptr: on the stack, or a callback's
+    LocalDynptrUninit,   // room for one on the stack: the helper makes it, of memory
+    RingDynptrUninit,    // the same, of a reservation in a ring buffer
+    RingDynptrRelease,   // one of the latter; gone afterwards
 };
 
 enum class RetType : u8 {
@@ -44,8 +46,9 @@ enum class RetType : u8 {
     Void,
     MapValueOrNull,  // a value of the ConstMap argument
     MapValue,
-    MemOrNull,       // of ConstAllocSize bytes; an acquired reference
-    FixedMemOrNull,  // of fixed_size bytes
+    MemOrNull,        // of ConstAllocSize bytes; an acquired reference
+    FixedMemOrNull,   // of fixed_size bytes
+    DynptrMemOrNull,  // of ConstAllocSize bytes, as long as the Dynptr argument is there
 };
 
 struct HelperProto {

@@ -28,7 +28,8 @@ struct RegText {
 void print_pointer(TextBuffer& out, const RegState& reg) {
     out.print(reg_type_name(reg), '(');
     if (reg.id) out.print("id=", reg.id, ',');
-    if (reg.ref_id) out.print("ref_obj_id=", reg.ref_id, ',');
+    if (reg.ref_id)
+        out.print(reg.flags & kLocalSlice ? "dynptr_id=" : "ref_obj_id=", reg.ref_id, ',');
     out.print("off=", reg.off);
     if (reg.is_packet()) out.print(",r=", reg.packet_range);
     if (reg.type == RegType::MapPtr || reg.type == RegType::MapKey || reg.type == RegType::MapValue)
@@ -61,6 +62,8 @@ char byte_letter(SlotByte byte) {
             return 'm';
         case SlotByte::Zero:
             return '0';
+        case SlotByte::Dynptr:
+            return 'd';
         case SlotByte::Invalid:
             break;
     }

@@ -106,7 +106,7 @@ bool reg_covers(const RegState& old, const RegState& now, Exactness exact, IdMap
 bool is_number(const StackSlot& slot) {
     if (slot.is_spill() && !slot.reg.is_scalar()) return false;
     for (SlotByte byte : slot.bytes)
-        if (byte == SlotByte::Invalid) return false;
+        if (byte == SlotByte::Invalid || byte == SlotByte::Dynptr) return false;
     return true;
 }
 
@@ -117,20 +117,25 @@ bool byte_covers(SlotByte old, const StackSlot& now, u32 index) {
             return true;
         case SlotByte::Misc:
             if (byte == SlotByte::Spill) return now.reg.is_scalar();
-            return byte != SlotByte::Invalid;
+            return byte != SlotByte::Invalid && byte != SlotByte::Dynptr;
         case SlotByte::Zero:
             return byte == SlotByte::Zero;
         case SlotByte::Spill:
-            return byte == SlotByte::Spill;
+        case SlotByte::Dynptr:
+            return byte == old;
     }
     return false;
+}
+
+bool has_reg(const StackSlot& slot) {
+    return slot.is_spill() || slot.is_dynptr();
 }
 
 bool slot_covers(const StackSlot& old, const StackSlot& now, Exactness exact, IdMap& map) {
     if (exact == Exactness::Same) {
         for (u32 i = 0; i < kSlotBytes; ++i)
             if (old.bytes[i] != now.bytes[i]) return false;
-        return !old.is_spill() || reg_covers(old.reg, now.reg, exact, map);
+        return !has_reg(old) || reg_covers(old.reg, now.reg, exact, map);
     }
     // Some number is some number, kept whole or not.
     if (exact == Exactness::Proof && old.is_full_spill() && old.reg.is_scalar() &&
@@ -138,7 +143,7 @@ bool slot_covers(const StackSlot& old, const StackSlot& now, Exactness exact, Id
         return true;
     for (u32 i = 0; i < kSlotBytes; ++i)
         if (!byte_covers(old.bytes[i], now, i)) return false;
-    if (!old.is_spill()) return true;
+    if (!has_reg(old)) return true;
     // As many bytes on both sides: a spill of 4 bytes is not the lower half of one of 8.
     if (old.is_full_spill() != now.is_full_spill()) return false;
     return reg_covers(old.reg, now.reg, exact, map);

@@ -30,8 +30,21 @@ bool forget_reference(VerifierState& state, u32 ref_id) {
     return false;
 }
 
-Result<void> release_reference(VerifierEnv& env, u32 ref_id) {
-    if (!forget_reference(*env.state, ref_id)) return Errno::Inval;
+namespace {
+
+// The dynptr that is this reference is none any more.
+void forget_dynptr(FuncState& frame, u32 ref_id) {
+    for (u32 s = 0; s < frame.slot_count; ++s) {
+        StackSlot& slot = frame.slots[s];
+        if (!slot.is_dynptr() || slot.reg.ref_id != ref_id) continue;
+        for (SlotByte& byte : slot.bytes) byte = SlotByte::Invalid;
+        mark_reg_not_init(slot.reg);
+    }
+}
+
+}  // namespace
+
+void forget_pointers(VerifierEnv& env, u32 ref_id) {
     for_each_reg(*env.state, [&](RegState& reg) {
         if (reg.ref_id != ref_id) return;
         if (env.allow_ptr_leaks)
@@ -39,6 +52,12 @@ Result<void> release_reference(VerifierEnv& env, u32 ref_id) {
         else
             mark_reg_not_init(reg);
     });
+}
+
+Result<void> release_reference(VerifierEnv& env, u32 ref_id) {
+    if (!forget_reference(*env.state, ref_id)) return Errno::Inval;
+    for (u32 f = 0; f <= env.state->current; ++f) forget_dynptr(*env.state->frames[f], ref_id);
+    forget_pointers(env, ref_id);
     return {};
 }
 

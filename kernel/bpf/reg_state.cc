@@ -95,8 +95,10 @@ const char* reg_type_name(const RegState& reg) {
             break;
         case RegType::Func:
             return "func";
+        case RegType::Dynptr:
+            return "dynptr_ptr";
     }
-    if (reg.flags & kRingRecord) return or_null ? "ringbuf_mem_or_null" : "ringbuf_mem";
+    if (reg.flags & kRingRecord) return or_null ? "alloc_mem_or_null" : "alloc_mem";
     if (reg.flags & kReadOnly) return or_null ? "rdonly_mem_or_null" : "rdonly_mem";
     return or_null ? "mem_or_null" : "mem";
 }

@@ -12,7 +12,7 @@
 //   check_mem.cc     loads and stores by pointer type; check_stack.cc, check_packet.cc, check_ctx.cc
 //   check_atomic.cc  atomics, acquire and release; check_ld_abs.cc
 //   check_jmp.cc     conditional jumps
-//   check_call.cc    helper calls; check_callback.cc, check_lock.cc: special ones
+//   check_call.cc    helper calls; check_callback.cc, check_lock.cc, check_dynptr.cc: special ones
 //   check_global.cc  arguments of global functions
 //   frames.cc        calls and returns; check_exit.cc; references.cc
 //   states.cc        copy, free; prune.cc: comparison and pruning
@@ -282,6 +282,9 @@ Result<void> check_stack_range(VerifierEnv& env, u32 regno, s32 off, u32 size,
 Result<void> mark_stack_misc(VerifierEnv& env, FuncState& frame, s32 off, u32 size);
 // Room for slots down to fp-depth; NoMem.
 Result<void> grow_stack(VerifierEnv& env, FuncState& frame, u32 depth);
+// Before slot is overwritten: a dynptr there is gone, and what was taken of it; one that is a reference
+// must not be (check_dynptr.cc).
+Result<void> destroy_dynptr(VerifierEnv& env, FuncState& frame, u32 slot);
 // slots of a frame are read: goes to the checkpoints of this path.
 void mark_slots_read(VerifierEnv& env, u32 frame, u64 slots);
 
@@ -295,6 +298,7 @@ Taken packet_branch_taken(u8 op, const RegState& dst, const RegState& src);
 Result<u32> acquire_reference(VerifierEnv& env, u32 insn);     // its id
 Result<void> release_reference(VerifierEnv& env, u32 ref_id);  // and void all pointers to it
 bool forget_reference(VerifierState& state, u32 ref_id);       // only from the list
+void forget_pointers(VerifierEnv& env, u32 ref_id);            // to it and to parts of it
 Result<void> check_no_references(VerifierEnv& env);            // at an exit
 
 // -- frames (frames.cc) -----------------------------------------------------------------------

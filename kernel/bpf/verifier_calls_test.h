@@ -32,6 +32,8 @@ enum TestMap : s32 {
     kQueue,        // QUEUE
     kBloom,        // BLOOM_FILTER, without pop
     kArrayOfMaps,  // of maps like kArray
+    kRing,         // RINGBUF
+    kUserRing,     // USER_RINGBUF
     kTestMaps
 };
 inline constexpr s32 kLockOffset = 8;
@@ -68,6 +70,10 @@ inline u32 test_map_type(int fd) {
             return BPF_MAP_TYPE_BLOOM_FILTER;
         case kArrayOfMaps:
             return BPF_MAP_TYPE_ARRAY_OF_MAPS;
+        case kRing:
+            return BPF_MAP_TYPE_RINGBUF;
+        case kUserRing:
+            return BPF_MAP_TYPE_USER_RINGBUF;
         default:
             return BPF_MAP_TYPE_ARRAY;
     }
@@ -78,6 +84,7 @@ inline void give_test_map_types(Map* maps) {
     maps[kLocked].btf = maps[kLocked2].btf = maps[kTyped].btf = &btf;
     maps[kLocked].spin_lock_offset = maps[kLocked2].spin_lock_offset = kLockOffset;
     maps[kQueue].key_size = maps[kBloom].key_size = 0;
+    for (const TestMap ring : {kRing, kUserRing}) maps[ring].key_size = maps[ring].value_size = 0;
     static MapOps no_pop = kTestMapOps, no_for_each = kTestMapOps;
     no_pop.pop = nullptr;
     no_for_each.for_each = nullptr;
@@ -154,16 +161,6 @@ inline constexpr TestHelper kTestHelpers[] = {
       .function = no_function,
       .ret = RetType::Integer,
       .args = {A::UninitMem, A::Size}}},
-    {BPF_FUNC_ringbuf_reserve,
-     {.name = "ringbuf_reserve",
-      .function = no_function,
-      .ret = RetType::MemOrNull,
-      .args = {A::ConstAllocSize}}},
-    {BPF_FUNC_ringbuf_submit,
-     {.name = "ringbuf_submit",
-      .function = no_function,
-      .ret = RetType::Void,
-      .args = {A::ReferenceToRelease, A::Anything}}},
     {BPF_FUNC_skb_get_tunnel_key,
      {.name = "skb_get_tunnel_key",
       .function = no_function,
@@ -314,6 +311,12 @@ inline bpf_insn zero_slot(s16 off) {
 }
 inline Insns leave() {
     return {insn_mov_imm(BPF_REG_0, 0), insn_exit()};
+}
+// R0 = a record of that many bytes, or null.
+inline Insns reserve_record(s32 bytes) {
+    return load_map(BPF_REG_1, kRing) + Insns{insn_mov_imm(BPF_REG_2, bytes),
+                                              insn_mov_imm(BPF_REG_3, 0),
+                                              helper_call(BPF_FUNC_ringbuf_reserve)};
 }
 
 struct Verified {

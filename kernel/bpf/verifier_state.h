@@ -29,14 +29,23 @@ enum class RegType : u8 {
     PacketEnd,   // data_end
     Mem,         // memory of mem_size bytes
     Func,        // a subprogram's address, for callbacks
-    // Room for: sockets, BTF pointers, dynptrs.
+    Dynptr,      // a dynptr that the kernel made (R1 of a callback); in a StackSlot: half of one
+    // Room for: sockets, BTF pointers.
 };
 
 // Properties of a pointer besides its type.
 enum RegFlag : u8 {
-    kMaybeNull = 1,   // must be compared with null before use; arithmetic is refused
-    kReadOnly = 2,    // memory that a program may not write
-    kRingRecord = 4,  // Mem from ringbuf_reserve: ref_id owns it
+    kMaybeNull = 1,    // must be compared with null before use; arithmetic is refused
+    kReadOnly = 2,     // memory that a program may not write
+    kRingRecord = 4,   // Mem from ringbuf_reserve: ref_id owns it
+    kLocalSlice = 8,   // Mem of a dynptr that is no reference: ref_id is the dynptr's id
+    kDynptrHead = 16,  // the half of a dynptr at the lower address
+};
+
+// What a dynptr refers to.
+enum class DynptrKind : u8 {
+    Local,    // memory that the program may use anyway
+    Ringbuf,  // a reservation in a ring buffer: a reference
 };
 
 inline constexpr u32 kMaxRegs = 11;  // R0 to R10
@@ -58,12 +67,13 @@ struct RegState {
     // same result of one call. Packet pointers: the same variable part, so that a proven range holds
     // for all.
     u32 id;
-    u32 ref_id;  // the acquired reference that this pointer is, or 0
+    u32 ref_id;  // the acquired reference that this pointer is or is part of; or 0
     union {
         Map* map;          // MapPtr, MapKey, MapValue
         u64 mem_size;      // Mem
         s64 packet_range;  // Packet, PacketMeta: bytes from off 0 (plus scalar) known to be there
         u64 subprog;       // Func
+        u64 dynptr_kind;   // Dynptr: DynptrKind
         u64 detail;        // all of them, for comparison and clearing
     };
     Scalar scalar;
@@ -82,6 +92,7 @@ enum class SlotByte : u8 {
     Spill,    // part of a spilled register: StackSlot::reg
     Misc,     // some number
     Zero,     // zero
+    Dynptr,   // half of a dynptr, which only helpers read and write: StackSlot::reg says of which
 };
 
 // 8 bytes of stack: slot n is fp-8(n+1) .. fp-8n-1, bytes[i] is for fp-8(n+1)+i. bytes[0] is Spill when
@@ -94,6 +105,8 @@ struct StackSlot {
     // The whole slot is one register.
     bool is_full_spill() const { return is_spill() && bytes[7] == SlotByte::Spill; }
     bool is_pointer_spill() const { return is_full_spill() && !reg.is_scalar(); }
+    bool is_dynptr() const { return bytes[0] == SlotByte::Dynptr; }
+    bool is_dynptr_head() const { return is_dynptr() && (reg.flags & kDynptrHead); }
 };
 
 inline constexpr u32 kSlotBytes = 8;
@@ -110,6 +123,7 @@ struct FuncState {
     u32 call_site;       // instruction that called; kNoCallSite in the first frame
     u32 callback_depth;  // rounds of the helper with a callback that is being called from here
     u32 epoch_at_call;   // of a callback: VerifierState::epoch at the call
+    u32 dynptr_id;       // of the dynptr that a callback is given, or 0
     // What a callback or global function must return; checked at its exit.
     bool check_return;
     s32 return_min, return_max;
