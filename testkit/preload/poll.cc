@@ -72,9 +72,41 @@ bool any_of_ours(const pollfd* fds, nfds_t count) {
     return false;
 }
 
-int settle_polled(pollfd* fds, nfds_t count) {
+// What the kernel is asked: the caller's list, and of ours whether a wake-up is there.
+class Question {
+public:
+    Question(const pollfd* fds, nfds_t count) {
+        fds_ = count <= kSmall ? small_ : static_cast<pollfd*>(calloc(count, sizeof(pollfd)));
+        if (!fds_) return;
+        for (nfds_t i = 0; i < count; ++i) {
+            fds_[i] = fds[i];
+            if (is_ours(fds[i].fd)) fds_[i].events = POLLIN;
+        }
+    }
+    ~Question() {
+        if (fds_ != small_) free(fds_);
+    }
+    Question(const Question&) = delete;
+    Question& operator=(const Question&) = delete;
+    pollfd* fds() { return fds_; }  // null: no memory
+
+private:
+    static constexpr nfds_t kSmall = 64;
+    pollfd small_[kSmall];
+    pollfd* fds_;
+};
+
+void announce_polled(const pollfd* fds, nfds_t count) {
+    for (nfds_t i = 0; i < count; ++i) {
+        if (is_ours(fds[i].fd)) user::fd_announce(fds[i].fd);
+    }
+}
+
+// The caller's list gets the answers; how many are ready.
+int settle_polled(pollfd* fds, const pollfd* answers, nfds_t count) {
     int ready = 0;
     for (nfds_t i = 0; i < count; ++i) {
+        fds[i].revents = answers[i].revents;
         if (fds[i].revents && is_ours(fds[i].fd)) {
             fds[i].revents = static_cast<short>(
                 readiness(fds[i].fd, static_cast<u32>(static_cast<unsigned short>(fds[i].events))));
@@ -93,11 +125,15 @@ int wait_polled(pollfd* fds, nfds_t count, const timespec* timeout, const sigset
 }
 
 int poll_settled(pollfd* fds, nfds_t count, Deadline& deadline, const sigset_t* mask) {
+    Question question(fds, count);
+    if (!question.fds()) return static_cast<int>(with_errno(-ENOMEM));
     for (;;) {
         const bool last = deadline.over();
-        const int ready = wait_polled(fds, count, deadline.rest(), mask);
-        if (ready <= 0) return ready;
-        const int kept = settle_polled(fds, count);
+        announce_polled(fds, count);
+        const int ready = wait_polled(question.fds(), count, deadline.rest(), mask);
+        if (ready < 0) return ready;
+        const int kept = settle_polled(fds, question.fds(), count);
+        if (ready == 0) return 0;
         if (kept || last) return kept;
         deadline.look();
     }

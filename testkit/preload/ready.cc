@@ -4,6 +4,8 @@
 // knows. So what the kernel reports of ours is looked at again before the caller sees it:
 //
 //     epoll_ctl(ADD, fd of ours)   registered with the address of a Watch instead of the caller's data
+//                                  and for EPOLLIN only: a wake-up is there, whatever it is for
+//                                  ready already: a wake-up now, so that the kernel tells it
 //     epoll_wait()                 event with such an address: object ready?  report it, with the caller's data
 //                                  otherwise: take the wake-up back, look once more, or drop it and wait on
 //
@@ -86,6 +88,11 @@ Watch* watch_of(const epoll_event& event) {
     return &watches[offset / sizeof(Watch)];
 }
 
+// What the counter behind a descriptor of ours is watched for.
+u32 for_kernel(u32 events) {
+    return (events & ~u32{0xffff}) | EPOLLIN;
+}
+
 long control(int epoll, int operation, int fd, epoll_event* event) {
     return raw_syscall(SYS_epoll_ctl, epoll, operation, fd, word(event));
 }
@@ -93,8 +100,9 @@ long control(int epoll, int operation, int fd, epoll_event* event) {
 long add(int epoll, int fd, const epoll_event& wanted) {
     Watch* watch = unused_locked();
     if (!watch) return -ENOSPC;
-    epoll_event event = wanted;
-    event.data.u64 = reinterpret_cast<u64>(watch);
+    epoll_event event = {.events = for_kernel(wanted.events),
+                         .data = {.u64 = reinterpret_cast<u64>(watch)}};
+    user::fd_announce(fd);
     const long result = control(epoll, EPOLL_CTL_ADD, fd, &event);
     if (result < 0) {
         watch->epoll = -1;
@@ -108,7 +116,11 @@ long add(int epoll, int fd, const epoll_event& wanted) {
 long change(int epoll, int fd, const epoll_event& wanted) {
     Watch* watch = find_locked(epoll, fd);
     epoll_event event = wanted;
-    if (watch) event.data.u64 = reinterpret_cast<u64>(watch);
+    if (watch) {
+        event = {.events = for_kernel(wanted.events),
+                 .data = {.u64 = reinterpret_cast<u64>(watch)}};
+        user::fd_announce(fd);
+    }
     const long result = control(epoll, EPOLL_CTL_MOD, fd, &event);
     if (result == 0 && watch) *watch = {epoll, fd, wanted.events, wanted.data.u64};
     return result;
@@ -136,7 +148,8 @@ bool settle(epoll_event* event) {
     const u32 now = readiness(copy.fd, copy.events & 0xffff);
     if (!now) {
         if (copy.events & EPOLLONESHOT) {
-            epoll_event again = {.events = copy.events, .data = {.u64 = event->data.u64}};
+            epoll_event again = {.events = for_kernel(copy.events),
+                                 .data = {.u64 = event->data.u64}};
             control(copy.epoll, EPOLL_CTL_MOD, copy.fd, &again);
         }
         return false;
@@ -207,7 +220,11 @@ u32 readiness(int fd, u32 wanted) {
     const u32 now = user::fd_poll(fd) & wanted;
     if (now) return now;
     user::fd_drain(fd);
-    return user::fd_poll(fd) & wanted;
+    const u32 since = user::fd_poll(fd) & wanted;
+    // The caller takes it from here, and may leave something: what was told as ready is looked at again at the next
+    // wait, so the wake-up that was taken back has to be there again.
+    if (since) user::fd_announce(fd);
+    return since;
 }
 
 void forget_watches_of(int fd) {
