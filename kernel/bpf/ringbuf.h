@@ -31,7 +31,8 @@
 //
 // User space may write what it likes to the consumer's page. A position that is not within the data makes the ring
 // look full. Moved past records that are still being written, it would have them overwritten: pending_position, behind
-// producer_position, is where the oldest record was that was busy when last looked at, and keeps them ("bpf: Fix overrunning reservations in ringbuf").
+// producer_position, is where the oldest record was that was busy when last looked at, and keeps them ("bpf: Fix
+// overrunning reservations in ringbuf").
 //
 // User space writes (user_ringbuf.cc). Everything but consumer_position is theirs: each word is read once and held
 // against the ring's size. One program drains at a time.

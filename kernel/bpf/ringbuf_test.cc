@@ -227,6 +227,17 @@ TEST_F(RingbufTest, ARecordBeingWrittenIsNeverOverwritten) {
     EXPECT_EQ(read().size(), 1u);
 }
 
+// However many records were held back by one: once that is committed and all are read, there is room.
+TEST_F(RingbufTest, RecordsThatWereHeldBackLeaveTheirRoom) {
+    make();
+    void* held = ringbuf_reserve(map_, 8);
+    ASSERT_NE(held, nullptr);
+    for (u32 i = 0; i < 100; ++i) EXPECT_EQ(output("behind it"), 0);
+    ringbuf_commit(held, 0, true);
+    EXPECT_EQ(read().size(), 100u);
+    EXPECT_NE(ringbuf_reserve(map_, kPage - 16), nullptr);
+}
+
 TEST_F(RingbufTest, RandomOperationsGiveWhatAListGives) {
     struct Record {
         std::string text;
@@ -295,6 +306,9 @@ TEST_F(RingbufTest, MappingsAsLinuxAllowsThem) {
     EXPECT_EQ(try_map(0, 6, false, 1).error(), Errno::Inval);
     EXPECT_EQ(try_map(6, 1, false).error(), Errno::Inval);
     EXPECT_EQ(try_map(~u64{0} / kPage, 1, false).error(), Errno::Inval);
+    auto part = try_map(5, 0, false, 1);
+    ASSERT_TRUE(part.ok());
+    EXPECT_EQ(part.release().count, 1u);
     auto got = try_map(1, 5, false);
     ASSERT_TRUE(got.ok());
     const host::MmapPages pages = got.release();
@@ -397,7 +411,8 @@ TEST_F(UserRingbufTest, NothingThatUserSpaceWritesIsBelieved) {
     make();
     EXPECT_EQ(next_after(8, 16), 0);
     EXPECT_EQ(next_after(8, 15), kInval);  // not a multiple of 8
-    EXPECT_EQ(next_after(8, 8), kInval);   // the record reaches beyond the position
+    EXPECT_EQ(next_after(8, 17), kInval);
+    EXPECT_EQ(next_after(8, 8), kInval);  // the record reaches beyond the position
     EXPECT_EQ(next_after(9, 16), kInval);
     EXPECT_EQ(next_after(0, 0), kNoData);
     EXPECT_EQ(next_after(8 | kRingBusy, 16), kNoData);
