@@ -66,10 +66,16 @@ BENCHMARK(memalloc_alloc_free);
 
 void id_insert_erase(benchmark::State& state) {
     host::Cpu::Entry inside;
-    IdTable<int> table;
-    static int object;
+    struct Object {
+        u32 id = 0;
+    };
+    IdTable<Object> table;
+    static Object object;
     for (s64 i = 0; i < state.range(0); ++i) (void)table.insert(&object);
-    for (auto _ : state) table.erase(table.insert(&object).value());
+    for (auto _ : state) {
+        (void)table.insert(&object);
+        table.erase(object.id);
+    }
     table.reset();
 }
 BENCHMARK(id_insert_erase)->Arg(1)->Arg(10000);

@@ -127,12 +127,10 @@ Result<s64> btf_load(const bpf_attr& attr, UserAddress) {
         btf_free(btf);
         return filled.error();
     }
-    auto id = btf_ids.insert(btf);
-    if (!id) {
+    if (auto inserted = btf_ids.insert(btf); !inserted) {
         btf_free(btf);
-        return id.error();
+        return inserted.error();
     }
-    btf->id = id.value();
     auto fd = host::install_fd(btf, host::FileMode::ReadOnly);
     if (!fd) {
         btf_put(btf);

@@ -97,7 +97,7 @@ void map_get(Map* map) {
 
 void map_put(Map* map) {
     if (!ref_put(map->refs)) return;
-    map_unpublish(map);
+    map_ids.erase(map->id);
     host::call_rcu_process(&map->rcu, [](host::RcuHead* head) { map_free(map_of_rcu_head(head)); });
 }
 
@@ -131,13 +131,7 @@ Result<Map*> map_get_by_id(u32 id) {
 // ── Ids ───────────────────────────────────────────────────────────────────────────────────────
 
 Result<void> map_publish(Map* map) {
-    map->id = TRY(map_ids.insert(map));
-    return {};
-}
-
-void map_unpublish(Map* map) {
-    if (map->id) map_ids.erase(map->id);
-    map->id = 0;
+    return map_ids.insert(map);
 }
 
 Result<u32> map_next_id(u32 after) {

@@ -121,7 +121,8 @@ struct Map : host::FileObject {
     u32 value_size = 0;
     u32 max_entries = 0;
     u32 flags = 0;  // BPF_F_*
-    u32 id = 0;     // 0: not in the table (any more)
+    u32 id =
+        0;  // 0: never in the table; stays when the map has left it, for those who still look at it
     u64 extra = 0;
     char name[kObjectNameLength] = {};
 

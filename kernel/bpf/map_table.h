@@ -8,7 +8,6 @@ namespace barebpf {
 
 // Gives the map its id; from here on others may find it. NoMem, NoSpc.
 Result<void> map_publish(Map* map);
-void map_unpublish(Map* map);
 Result<u32> map_next_id(u32 after);  // NoEnt
 // Ids start at 1 again, when a world has ended; no map is left.
 void map_ids_reset();

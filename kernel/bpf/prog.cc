@@ -97,8 +97,7 @@ Result<Prog*> prog_get_by_id(u32 id) {
 }
 
 Result<void> prog_publish(Prog* prog) {
-    prog->id = TRY(prog_ids.insert(prog));
-    return {};
+    return prog_ids.insert(prog);
 }
 
 Result<u32> prog_next_id(u32 after) {

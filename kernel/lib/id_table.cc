@@ -124,14 +124,15 @@ u32 IdTree::first_free(u32 from) {
     return from;
 }
 
-Result<u32> IdTree::insert(void* object) {
+Result<void> IdTree::insert(void* object, u32* place) {
     Guard<Lock, IrqSave> guard(lock_);
     u32 id = first_free(cursor_);
     if (id > kMaxId) id = first_free(1);
     if (id > kMaxId) return Errno::NoSpc;
     if (!cover(id) || !store(id, object)) return Errno::NoMem;
     cursor_ = id == kMaxId ? 1 : id + 1;
-    return id;
+    *place = id;
+    return {};
 }
 
 // True when the node has become empty.

@@ -35,7 +35,7 @@ public:
     IdTree(const IdTree&) = delete;
     IdTree& operator=(const IdTree&) = delete;
 
-    Result<u32> insert(void* object) EXCLUDES(lock_);
+    Result<void> insert(void* object, u32* place) EXCLUDES(lock_);
     void erase(u32 id) EXCLUDES(lock_);
     Result<u32> next_id(u32 after) EXCLUDES(lock_);
     void reset(u32 next) EXCLUDES(lock_);
@@ -61,12 +61,14 @@ private:
 
 }  // namespace detail
 
+// T has a member `u32 id`, zero as long as the object is in no table.
 template <class T>
 class IdTable {
 public:
-    // The id, from now on visible to find(). NoMem; NoSpc when 2^31 - 2 objects exist.
-    Result<u32> insert(T* object) { return tree_.insert(object); }
-    void erase(u32 id) { tree_.erase(id); }
+    // Gives the object its id, in object->id: written before find() can return the object, and by nobody after that.
+    // NoMem; NoSpc when 2^31 - 2 objects exist.
+    Result<void> insert(T* object) { return tree_.insert(object, &object->id); }
+    void erase(u32 id) { tree_.erase(id); }  // of none: nothing
 
     // keep(object) runs under the table's lock and takes a reference, or says false when the object
     // is on its way out. Null when there is no such id or keep said so.

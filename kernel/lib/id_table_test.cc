@@ -22,10 +22,7 @@ protected:
     Thing* find(u32 id) {
         return table_.find(id, [](Thing* thing) { return !thing->dying; });
     }
-    u32 insert(Thing* thing) {
-        Result<u32> id = table_.insert(thing);
-        return id ? id.value() : 0;
-    }
+    u32 insert(Thing* thing) { return table_.insert(thing) ? thing->id : 0; }
     IdTable<Thing> table_;
     host::Cpu::Entry inside_;
 };
@@ -138,7 +135,7 @@ TEST_F(IdTableTest, IdsGivenOutAtOnceAreDistinct) {
     test::run_on_cpus(cpus, [&](u32 cpu) {
         for (u32 i = 0; i < kEach; ++i) {
             Thing& thing = things[cpu * kEach + i];
-            thing.id = insert(&thing);
+            EXPECT_NE(insert(&thing), u32{0});
             if (i % 3 == 0) table_.erase(thing.id);
         }
     });
@@ -147,6 +144,23 @@ TEST_F(IdTableTest, IdsGivenOutAtOnceAreDistinct) {
             ASSERT_EQ(find(things[i].id), &things[i]);
         }
     }
+}
+
+// Also by those that find the object in the moment in which it comes in.
+TEST_F(IdTableTest, WhatIsFoundHasItsId) {
+    const u32 cpus = test::cpus_up_to(3);
+    std::vector<Thing> things(cpus * 500);
+    host::Atomic<u32> wrong{};
+    test::run_on_cpus(cpus, [&](u32 cpu) {
+        for (u32 i = cpu; i < things.size(); i += cpus) {
+            EXPECT_NE(insert(&things[i]), u32{0});
+            for (u32 id = things[i].id; id < things[i].id + 3; ++id) {
+                const Thing* found = find(id);
+                if (found && found->id != id) wrong.fetch_add(1, host::Order::Relaxed);
+            }
+        }
+    });
+    EXPECT_EQ(wrong.load(host::Order::Relaxed), u32{0});
 }
 
 }  // namespace
