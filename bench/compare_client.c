@@ -8,7 +8,7 @@
  *
  *     ROW ENTRIES    ->    NANOSECONDS-PER-OPERATION CHECK
  *
- * ENTRIES is the size of the hash map for rows that use it, else 0. CHECK is what the row computed. An
+ * ENTRIES is the size of the hash map for rows that use it, the number of producers for a ring buffer's, else 0. CHECK is what the row computed. An
  * answer that starts with "error" tells what failed. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -172,6 +172,7 @@ static void memory_row(int fd, unsigned long long entries) {
 
 #include "hash_client.h"
 #include "lru_client.h"
+#include "ring_client.h"
 
 /* Rows of programs/hash_rows.bpf.c. */
 static int is_hash_row(const char* row) {
@@ -241,6 +242,11 @@ int main(int argc, char** argv) {
         }
         if (!strncmp(row, "lpm", 3)) {
             lpm_row(row, entries);
+            continue;
+        }
+        if (!strncmp(row, "ring_", 5)) {
+            const char* slash = strrchr(map_path, '/');
+            ring_row(row, entries, map_path, slash ? (int)(slash + 1 - map_path) : 0);
             continue;
         }
         if (!strncmp(row, "lru_", 4)) {
