@@ -20,7 +20,8 @@ Errno refuse(VerifierEnv& env, const Parts&... parts) {
     return Errno::Inval;
 }
 
-// Where a stack pointer says that a dynptr is: the slot of its lower half.
+// Where a stack pointer says that a dynptr is: the slot of its lower half. The other half is there if this
+// one is: whoever overwrites one makes both void.
 struct Place {
     FuncState* frame;
     s64 head;
@@ -37,13 +38,6 @@ Result<Place> locate(VerifierEnv& env, u32 regno) {
     if (off % s64{kSlotBytes} || off > -2 * s64{kSlotBytes})
         return refuse(env, "cannot pass in dynptr at an offset=", off);
     return Place{env.state->frames[reg.frame], -off / s64{kSlotBytes} - 1};
-}
-
-bool is_whole(const Place& place) {
-    if (!place.in_stack() || !place.slot().is_dynptr_head()) return false;
-    const StackSlot& upper = place.frame->slots[place.head - 1];
-    return upper.is_dynptr() && !(upper.reg.flags & kDynptrHead) &&
-           upper.reg.id == place.slot().reg.id;
 }
 
 void set_half(StackSlot& slot, DynptrKind kind, u32 id, u32 ref_id, u8 flags) {
@@ -95,7 +89,8 @@ Result<Used> use_dynptr(VerifierEnv& env, u32 regno) {
         return described_by(reg);
     }
     const auto place = locate(env, regno);
-    if (!place.ok() || !is_whole(place.value())) return refuse_uninitialised(env, regno);
+    if (!place.ok() || !place.value().in_stack() || !place.value().slot().is_dynptr_head())
+        return refuse_uninitialised(env, regno);
     mark_slots_read(env, reg.frame, place.value().slots());
     return described_by(place.value().slot().reg);
 }

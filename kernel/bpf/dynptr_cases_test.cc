@@ -355,6 +355,21 @@ void add_ways(std::vector<RingCase>& cases) {
             {"one and another", either(ring(), ring()) + submit() + leave()},
             {"first or second bytes, then read",
              either(local(), local()) + Insns{zero_slot(kElsewhere)} + read() + leave()},
+            {"bytes or one, then loaded",
+             either(bytes, local()) + Insns{insn_load(BPF_DW, R0, R10, -16)} + leave(),
+             Errno::Acces, "invalid read from stack off -16+0 size 8"},
+            {"some bytes or one, then loaded",
+             local(kSecond) + either(read(kSecond, kFirst), local()) +
+                 Insns{insn_load(BPF_DW, R0, R10, -16)} + leave(),
+             Errno::Acces, "invalid read from stack off -16+0 size 8"},
+            {"one or the halves of two",
+             either(local(-24), local(-32) + local(-16)) + read(-24) + leave(), Errno::Inval,
+             kInitialised},
+            {"two, and a slice of the one or the other",
+             either(ring() + ring(kSecond) + data(), ring(kSecond) + ring() + data(kSecond)) +
+                 Insns{insn_mov(R6, R0)} + submit(kSecond) +
+                 Insns{insn_jump_imm(BPF_JEQ, R6, 0, 1)} + use(R6) + submit() + leave(),
+             Errno::Acces, "R6 invalid mem access 'scalar'"},
             {"one a round", three + again(ring() + write() + submit()) + leave()},
             {"one a round, leaked", three + again(ring()) + leave(), Errno::Inval, kReferenced},
             {"the same each round", ring() + three + again(submit()) + leave(), Errno::Inval,
@@ -536,8 +551,9 @@ void add_drain(std::vector<RingCase>& cases) {
              "R3 !read_ok",
              {Insns{insn_mov(R0, R3)} + back()}},
             {"leaves it to the caller",
-             drain(kUserRing) + Insns{insn_load(BPF_DW, R6, R10, kElsewhere)} +
-                 read_from({insn_mov(R3, R6)}, -8) + leave(),
+             drain(kUserRing) +
+                 Insns{insn_load(BPF_DW, R6, R10, kElsewhere), insn_jump_imm(BPF_JEQ, R6, 0, 9)} +
+                 read_from({insn_mov(R3, R6)}, -8) + Insns{insn_goto()} + leave(),
              Errno::Acces,
              "R3 type=scalar expected=fp, dynptr_ptr",
              {Insns{insn_store(BPF_DW, R2, 0, R1)} + back()}},
