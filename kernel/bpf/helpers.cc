@@ -3,6 +3,7 @@
 #include "kernel/bpf/helpers.h"
 
 #include "kernel/bpf/format.h"
+#include "kernel/bpf/helper_values.h"
 #include "kernel/bpf/helpers_dynptr.h"
 #include "kernel/bpf/helpers_map.h"
 #include "kernel/bpf/helpers_ringbuf.h"
@@ -16,11 +17,6 @@ namespace {
 using host::Atomic;
 using host::Clock;
 using host::Order;
-
-template <class T>
-T* as_pointer(u64 value) {
-    return reinterpret_cast<T*>(value);
-}
 
 // -- time, CPU, random numbers --
 
@@ -93,7 +89,7 @@ bool vararg_data_ok(u64 data, u64 bytes) {
 }
 
 u64 trace_vprintk(u64 format, u64 size, u64 data, u64 bytes, u64) {
-    if (!vararg_data_ok(data, bytes)) return u64(-to_int(Errno::Inval));
+    if (!vararg_data_ok(data, bytes)) return failed(Errno::Inval);
     s64 result;
     trace_line(as_pointer<const char>(format), u32(size), as_pointer<const u64>(data),
                u32(bytes / 8), &result);
@@ -101,7 +97,7 @@ u64 trace_vprintk(u64 format, u64 size, u64 data, u64 bytes, u64) {
 }
 
 u64 snprintf(u64 out, u64 out_size, u64 format, u64 data, u64 bytes) {
-    if (!vararg_data_ok(data, bytes)) return u64(-to_int(Errno::Inval));
+    if (!vararg_data_ok(data, bytes)) return failed(Errno::Inval);
     // The verifier has seen that the format ends with a NUL, so any bound beyond it will do.
     TextBuffer text(as_pointer<char>(out), out_size);
     auto formatted = format_text(&text, as_pointer<const char>(format), 0x7fff'ffff,
@@ -162,7 +158,7 @@ u64 strtol(u64 text, u64 size, u64 flags, u64 out, u64) {
     const s64 used = parse_number(as_pointer<const char>(text), size, flags, &number);
     if (used < 0) return u64(used);
     const u64 limit = u64{1} << 63;
-    if (number.magnitude > limit - !number.negative) return u64(-to_int(Errno::Range));
+    if (number.magnitude > limit - !number.negative) return failed(Errno::Range);
     *as_pointer<u64>(out) = number.negative ? u64(0) - number.magnitude : number.magnitude;
     return u64(used);
 }
@@ -171,7 +167,7 @@ u64 strtoul(u64 text, u64 size, u64 flags, u64 out, u64) {
     ParsedNumber number;
     const s64 used = parse_number(as_pointer<const char>(text), size, flags, &number);
     if (used < 0) return u64(used);
-    if (number.negative) return u64(-to_int(Errno::Inval));
+    if (number.negative) return failed(Errno::Inval);
     *as_pointer<u64>(out) = number.magnitude;
     return u64(used);
 }

@@ -1,17 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "kernel/bpf/helpers_dynptr.h"
 
+#include "kernel/bpf/helper_values.h"
+
 namespace barebpf {
 namespace {
-
-template <class T>
-T* as_pointer(u64 value) {
-    return reinterpret_cast<T*>(value);
-}
-
-u64 failed(Errno error) {
-    return u64(-to_int(error));
-}
 
 bool is_inside(const Dynptr& dynptr, u32 offset, u32 length) {
     return length <= dynptr.size && offset <= dynptr.size - length;

@@ -1,21 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "kernel/bpf/helpers_map.h"
 
+#include "kernel/bpf/helper_values.h"
 #include "kernel/bpf/map.h"
 #include "kernel/bpf/map_value.h"
 #include "kernel/bpf/prog.h"
 
 namespace barebpf {
 namespace {
-
-template <class T>
-T* as_pointer(u64 value) {
-    return reinterpret_cast<T*>(value);
-}
-
-u64 failed(Errno error) {
-    return u64(-to_int(error));
-}
 
 // -- locks --
 

@@ -1,20 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "kernel/bpf/helpers_ringbuf.h"
 
+#include "kernel/bpf/helper_values.h"
 #include "kernel/bpf/helpers_dynptr.h"
 #include "kernel/bpf/ringbuf.h"
 
 namespace barebpf {
 namespace {
-
-template <class T>
-T* as_pointer(u64 value) {
-    return reinterpret_cast<T*>(value);
-}
-
-u64 failed(Errno error) {
-    return u64(-to_int(error));
-}
 
 // -- records by pointer ---------------------------------------------------------------------------
 
