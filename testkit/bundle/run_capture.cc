@@ -5,6 +5,7 @@
 #include "kernel/host/log.h"
 #include "testkit/bundle/map_dump.h"
 #include "testkit/bundle/pcap.h"
+#include "testkit/bundle/ring_records.h"
 #include "testkit/machine.h"
 #include "uapi/linux/bpf.h"
 
@@ -15,6 +16,7 @@ namespace {
 constexpr u32 kOutSize = 1 << 18;  // the largest packet there can be, and what was added to it
 constexpr u32 kLinkHeader = 14;
 constexpr u64 kMaxTraceLines = 10'000;
+constexpr u64 kMaxRecords = 10'000;
 
 u64 address(const void* pointer) {
     return reinterpret_cast<u64>(pointer);
@@ -82,6 +84,24 @@ void keep_line(host::LogLevel level, const char* text, size_t length) {
     out.end();
 }
 
+// What the program wrote to one ring buffer.
+struct RecordPrinter : RecordVisitor {
+    RawText* out;
+    Bytes map;
+    u64 packet;
+    u64* records;
+};
+
+void print_record(RecordVisitor* self, const void* data, u32 size) {
+    const auto* printer = static_cast<RecordPrinter*>(self);
+    if (++*printer->records > kMaxRecords) return;
+    printer->out->begin("record");
+    printer->out->add(printer->packet);
+    printer->out->add_name(printer->map);
+    printer->out->add_hex(data, size);
+    printer->out->end();
+}
+
 class Run {
 public:
     Run(const Bundle& bundle, const Object& program, void (*write)(const char* text, size_t length))
@@ -94,6 +114,7 @@ public:
         while (capture->next(&packet)) {
             trace.packet = packet.number;
             if (!run_one(packet)) return false;
+            print_records(packet.number);
         }
         print_counts(*capture);
         if (!dump_maps(bundle_, &out_)) return false;
@@ -126,6 +147,16 @@ private:
         return verdicts_.add(verdict, packet);
     }
 
+    // As they come, so that the rings never fill up over more than a packet.
+    void print_records(u64 packet) {
+        for (u32 i = 0; i < bundle_.object_count(); ++i) {
+            const Object& map = bundle_.object(i);
+            if (map.kind != Kind::Map || map.type != BPF_MAP_TYPE_RINGBUF) continue;
+            RecordPrinter printer{{print_record}, &out_, map.name, packet, &records_};
+            take_ring_records(map.fd, &printer);
+        }
+    }
+
     bool is_jited() {
         bpf_prog_info info{};
         bpf_attr attr{};
@@ -148,6 +179,11 @@ private:
         if (trace.lines > kMaxTraceLines) {
             out_.begin("trace_dropped");
             out_.add(trace.lines - kMaxTraceLines);
+            out_.end();
+        }
+        if (records_ > kMaxRecords) {
+            out_.begin("records_dropped");
+            out_.add(records_ - kMaxRecords);
             out_.end();
         }
         out_.begin("packets");
@@ -178,7 +214,7 @@ private:
     RawText out_;
     host::MemoryOwner memory_;
     host::Buffer<u8> data_;
-    u64 packets_ = 0, bytes_ = 0, changed_ = 0, shortened_ = 0;
+    u64 packets_ = 0, bytes_ = 0, changed_ = 0, shortened_ = 0, records_ = 0;
     Counts verdicts_, errors_;
 };
 

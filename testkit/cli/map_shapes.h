@@ -19,6 +19,9 @@ bool holds_objects(bpf_map_type type);
 // Elements are taken in an order of their own; there are no keys.
 bool is_queue(bpf_map_type type);
 
+// Its size is in bytes.
+bool is_ring(bpf_map_type type);
+
 // Keys are indices or ids.
 bool is_number_key(bpf_map_type type);
 

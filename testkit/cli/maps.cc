@@ -314,7 +314,9 @@ std::string map_text(const MapContents& map, size_t limit) {
                         : map.is_data   ? "variables"
                                         : map.type);
     if (!map.is_data && !map.note.empty())
-        text += ", " + counted(map.max_entries, map.key_size ? "slot" : "element");
+        text += ", " + counted(map.max_entries, is_ring(map.type_number) ? "byte"
+                                                : map.key_size           ? "slot"
+                                                                         : "element");
     else if (!map.is_data)
         text +=
             ", " + grouped(map.elements.size()) + " of " + grouped(map.max_entries) + " elements";

@@ -135,4 +135,17 @@ std::string nearest(const std::string& word, const std::vector<std::string>& can
     return best;
 }
 
+std::vector<std::string> nearest_few(const std::string& word, std::vector<std::string> candidates,
+                                     size_t most) {
+    // A letter too many or too few counts half of a wrong one: parts of a name are near.
+    const auto distance = [&](const std::string& one) {
+        const size_t longer = std::max(one.size(), word.size());
+        return 2 * edit_distance(word, one) - (longer - std::min(one.size(), word.size()));
+    };
+    std::stable_sort(candidates.begin(), candidates.end(),
+                     [&](const auto& a, const auto& b) { return distance(a) < distance(b); });
+    if (candidates.size() > most) candidates.resize(most);
+    return candidates;
+}
+
 }  // namespace barebpf::cli

@@ -68,6 +68,9 @@ inline constexpr Option kProgramOption = {"program", "NAME",
 
 // The candidate that was probably meant; empty if none is near.
 std::string nearest(const std::string& word, const std::vector<std::string>& candidates);
+// The most likely ones first, at most so many, however far they are.
+std::vector<std::string> nearest_few(const std::string& word, std::vector<std::string> candidates,
+                                     size_t most);
 
 std::string general_help();
 std::string command_help(const Command& command);

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "testkit/cli/errors.h"
+#include "testkit/cli/record_types.h"
 
 namespace barebpf::cli {
 
@@ -60,6 +61,34 @@ std::string raw_map(const MapContents& map) {
     for (const MapElement* element : elements)
         out << kMark << "element " << hex_or_dash(element->key) << raw_value(map, *element) << "\n";
     return out.str();
+}
+
+std::string raw_trace(const TraceLine& line) {
+    return std::string(kMark) + "trace " + std::to_string(line.packet) + " " +
+           hex_or_dash(Bytes(line.text.begin(), line.text.end())) + "\n";
+}
+
+std::string raw_record(const Record& record) {
+    std::string text = kMark + ("record " + std::to_string(record.packet)) + " " + record.map;
+    if (record.cpu >= 0) text += " cpu" + std::to_string(record.cpu);
+    if (record.lost) return text + " lost " + std::to_string(record.lost) + "\n";
+    return text + " " + hex_or_dash(record.bytes) + "\n";
+}
+
+// As they came: of each packet first its lines, then its records.
+std::string raw_stream(const RunResult& result) {
+    std::string text;
+    auto line = result.trace.lines.begin();
+    const auto lines_until = [&](uint64_t packet) {
+        for (; line != result.trace.lines.end() && line->packet <= packet; ++line)
+            text += raw_trace(*line);
+    };
+    for (const Record& record : result.records.kept) {
+        lines_until(record.packet);
+        text += raw_record(record);
+    }
+    lines_until(UINT64_MAX);
+    return text;
 }
 
 class RawReader {
@@ -125,6 +154,10 @@ private:
             read_trace();
         else if (what == "trace_dropped")
             result_.trace.dropped = number();
+        else if (what == "record")
+            read_record();
+        else if (what == "records_dropped")
+            result_.records.dropped = number();
         else if (what == "packets")
             read_packets();
         else if (what == "verdict")
@@ -159,6 +192,28 @@ private:
         const uint64_t packet = number();
         const Bytes text = hex(word());
         result_.trace.lines.push_back({packet, std::string(text.begin(), text.end())});
+    }
+    void read_record() {
+        Record record;
+        record.packet = number();
+        record.map = word();
+        std::string rest = word();
+        if (rest.rfind("cpu", 0) == 0) {
+            const char* end = rest.data() + rest.size();
+            if (std::from_chars(rest.data() + 3, end, record.cpu).ptr != end || record.cpu < 0)
+                bad("no CPU: " + rest);
+            rest = word();
+        }
+        if (rest == "lost")
+            record.lost = number();
+        else
+            record.bytes = hex(rest);
+        const auto maps = object_.maps();
+        const bool known = std::any_of(maps.begin(), maps.end(), [&](const bpf_map* map) {
+            return has_records(bpf_map__type(map)) && shown_name(map) == record.map;
+        });
+        if (!known) bad("there is no map " + record.map + " with records");
+        result_.records.kept.push_back(std::move(record));
     }
     void read_packets() {
         result_.packets = number();
@@ -228,7 +283,8 @@ private:
     void finish_map() {
         if (!map_) return;
         maps_.push_back(map_contents(object_, map_, std::move(elements_)));
-        if (unreadable_) maps_.back().unreadable = "not in the guest";
+        // Where a note says why, it is so here too.
+        if (unreadable_ && maps_.back().note.empty()) maps_.back().unreadable = "not in the guest";
         unreadable_ = false;
         elements_.clear();
         map_ = nullptr;
@@ -256,10 +312,10 @@ std::string run_raw(const RunResult& result) {
     std::ostringstream out;
     out << kMark << "program " << result.program << " " << result.type << " "
         << (result.jited ? "jit" : "interpreter") << "\n";
-    for (const TraceLine& line : result.trace.lines)
-        out << kMark << "trace " << line.packet << " "
-            << hex_or_dash(Bytes(line.text.begin(), line.text.end())) << "\n";
+    out << raw_stream(result);
     if (result.trace.dropped) out << kMark << "trace_dropped " << result.trace.dropped << "\n";
+    if (result.records.dropped)
+        out << kMark << "records_dropped " << result.records.dropped << "\n";
     out << kMark << "packets " << result.packets << " " << result.bytes << " " << result.changed
         << " " << result.shortened << "\n";
     for (const auto& [value, packets] : result.verdicts)

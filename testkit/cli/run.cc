@@ -3,6 +3,7 @@
 #include <bpf/bpf.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -14,6 +15,8 @@
 #include "testkit/cli/object.h"
 #include "testkit/cli/options.h"
 #include "testkit/cli/raw_result.h"
+#include "testkit/cli/readers.h"
+#include "testkit/cli/record_types.h"
 #include "testkit/cli/rejection.h"
 #include "testkit/cli/run_result.h"
 #include "testkit/cli/verdict.h"
@@ -28,11 +31,14 @@ constexpr size_t kOutSize = 1 << 18;  // the largest packet there can be, and wh
 class Progress {
 public:
     explicit Progress(const char* what) : what_(what), shown_(isatty(STDERR_FILENO)) {}
-    ~Progress() {
-        if (begun_) std::fprintf(stderr, "\r\033[K");
-    }
+    ~Progress() { clear(); }
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
+
+    // Something else is about to be written.
+    void clear() {
+        if (begun_) std::fprintf(stderr, "\r\033[K");
+    }
 
     void at(const Capture& capture, uint64_t packet) {
         if (!shown_ || packet % 256) return;
@@ -56,7 +62,7 @@ private:
 class Runner {
 public:
     Runner(const Object& object, bpf_program* program, RunResult* result)
-        : fd_(bpf_program__fd(program)), result_(result), out_(kOutSize) {
+        : readers_(object), fd_(bpf_program__fd(program)), result_(result), out_(kOutSize) {
         result_->object_path = object.path();
         result_->program = bpf_program__name(program);
         result_->type = bpf_program__type(program);
@@ -67,12 +73,15 @@ public:
     }
 
     // Once each: what counts.
-    void run_all(Capture& capture, CaptureWriter* writer) {
+    void run_all(Capture& capture, CaptureWriter* writer, RecordSink* records) {
         Progress progress("running");
         Packet packet;
         while (capture.next(&packet)) {
             trace_packet(packet.number);
             run_one(packet, writer);
+            std::vector<Record> written = readers_.drain(packet.number);
+            if (records->prints(written)) progress.clear();
+            records->take(std::move(written));
             progress.at(capture, packet.number);
         }
         trace_packet(0);
@@ -87,15 +96,34 @@ public:
         result_->timed = 0;
         result_->nanoseconds = 0;
         while (capture.next(&packet)) {
-            LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet.data,
-                        .data_size_in = packet.size, .repeat = static_cast<int>(repeat));
-            if (bpf_prog_test_run_opts(fd_, &options) == 0) add_time(options.duration);
+            double nanoseconds = 0;
+            if (time_one(packet, repeat, &nanoseconds)) add_time(nanoseconds);
             progress.at(capture, packet.number);
         }
     }
 
 private:
-    void add_time(uint32_t nanoseconds) {
+    // The mean of that many runs. Rings that fill up would make the program take another way, so what is in them
+    // is thrown away in time, between steps of as many runs as fill no ring by more than half.
+    bool time_one(const Packet& packet, uint32_t repeat, double* nanoseconds) {
+        for (uint32_t done = 0, step = readers_.empty() ? repeat : 1; done < repeat;) {
+            step = std::min(step, repeat - done);
+            LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet.data,
+                        .data_size_in = packet.size, .repeat = static_cast<int>(step));
+            if (bpf_prog_test_run_opts(fd_, &options)) return false;
+            *nanoseconds += static_cast<double>(options.duration) * step / repeat;
+            done += step;
+            const double fill = readers_.fill();
+            readers_.discard();
+            if (fill <= 0.25)
+                step *= 2;
+            else if (fill > 0.5 && step > 1)
+                step /= 2;
+        }
+        return true;
+    }
+
+    void add_time(double nanoseconds) {
         ++result_->timed;
         result_->nanoseconds += nanoseconds;
     }
@@ -128,10 +156,18 @@ private:
             writer->write(packet, data, passed, size + (packet.original_size - packet.size));
     }
 
+    RecordReaders readers_;
     int fd_;
     RunResult* result_;
     std::vector<uint8_t> out_;
 };
+
+RecordSink make_sink(const RecordTypes& types, const Arguments& arguments) {
+    const bool print = !arguments.json() && !arguments.has("raw");
+    const auto mode = print ? RecordSink::Mode::Print : RecordSink::Mode::Keep;
+    return {types, mode,
+            arguments.number("records", 0, UINT64_MAX, print ? kRecordsShown : kMaxRecords)};
+}
 
 bpf_program* choose(const Object& object, const std::optional<std::string>& name,
                     RunResult* result) {
@@ -179,6 +215,8 @@ void run_here(const Arguments& arguments, RunResult* result) {
         result->capture_path);  // before the work: what is wrong with it is known at once
     Object object(arguments.operands()[0]);
     bpf_program* program = choose(object, arguments.text("program"), result);
+    const RecordTypes types(object, arguments.text("record-type").value_or(""));
+    RecordSink records = make_sink(types, arguments);
     if (!object.load()) explain_load_failure(object);
 
     Runner runner(object, program, result);
@@ -186,7 +224,8 @@ void run_here(const Arguments& arguments, RunResult* result) {
     std::optional<CaptureWriter> writer;
     if (!result->out_path.empty())
         writer.emplace(result->out_path, result->capture_path, capture.has_nanoseconds());
-    runner.run_all(capture, writer ? &*writer : nullptr);
+    runner.run_all(capture, writer ? &*writer : nullptr, &records);
+    result->records = records.finish(0);
     if (writer) writer->finish();
     if (writer) result->written = writer->written();
     result->maps = read_maps(object);
@@ -202,13 +241,17 @@ void show_guest(const Arguments& arguments, RunResult* result) {
     Object object(arguments.operands()[0]);
     const std::string expected =
         bpf_program__name(choose(object, arguments.text("program"), result));
+    const RecordTypes types(object, arguments.text("record-type").value_or(""));
+    RecordSink records = make_sink(types, arguments);
     if (!object.load()) explain_load_failure(object);
     result->object_path = object.path();
     read_raw(*arguments.text("from-guest"), object, result);
-    if (result->program == expected) return;
-    if (arguments.has("program"))
+    if (result->program != expected && arguments.has("program"))
         throw Failure(*arguments.text("from-guest") + ": the guest ran " + result->program +
                       ", not " + expected);
+    records.take(std::move(result->records.kept));
+    result->records = records.finish(result->records.dropped);
+    if (result->program == expected) return;
     result->chosen_by_us = false;
     result->others.clear();
 }
@@ -239,17 +282,20 @@ const Command& run_command() {
     static const Command command = {
         "run",
         "OBJECT --pcap FILE",
-        "runs a program on every packet of a capture: verdicts, maps, time",
+        "runs a program on every packet of a capture: verdicts, maps, records, time",
         "Loads an object file with libbpf, runs one of its programs (XDP, TC or socket filter) on "
         "each\n"
         "packet of a capture, once and in order, and shows the verdicts, what the maps hold then,\n"
-        "lines of bpf_trace_printk() and the time a packet takes (of the program alone).\n",
+        "lines of bpf_trace_printk() and the time a packet takes (of the program alone).\n"
+        "Records that it writes to ring buffers and perf events are shown as they come.\n",
         {{"pcap", "FILE", "Ethernet packets, pcap or pcapng; - is standard input"},
          kProgramOption,
          {"out", "FILE", "write the packets that go on, as the program left them"},
          {"repeat", "N", "after that, time N runs of each packet (maps are shown as before)"},
          kEngineOption,
          {"elements", "N", "at most N elements of each map (32)"},
+         kRecordTypeOption,
+         {"records", "N", "at most N records (100; with --json or --raw 10000)"},
          {"from-guest", "FILE",
           "show what a guest's console says of such a run (testkit/guest/run)"},
          {"raw", nullptr, "the plain form that guests print"},
@@ -257,6 +303,7 @@ const Command& run_command() {
         "    barebpf run count.bpf.o --pcap packets.pcap\n"
         "    barebpf run firewall.bpf.o --pcap in.pcap --out passed.pcap --program ingress\n"
         "    barebpf run count.bpf.o --pcap packets.pcap --repeat 1000 --engine interpreter\n"
+        "    barebpf run events.bpf.o --pcap packets.pcap --record-type events=event\n"
         "    tcpdump -c 1000 -w - | barebpf run count.bpf.o --pcap - --json | jq .verdicts\n",
         1,
         1,

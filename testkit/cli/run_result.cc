@@ -118,6 +118,7 @@ Json run_json(const RunResult& result) {
                  {"maps", maps_json(result.maps)},
                  {"trace", trace},
                  {"trace_dropped", result.trace.dropped}};
+    add_records(result.records, &json);
     if (!result.out_path.empty())
         json["out"] = {{"file", result.out_path}, {"packets", result.written}};
     if (!result.damage.empty()) json["error"] = result.damage;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "testkit/cli/maps.h"
+#include "testkit/cli/records.h"
 #include "testkit/cli/world.h"
 
 namespace barebpf::cli {
@@ -40,6 +41,7 @@ struct RunResult {
     std::string damage;              // of the capture, behind the last packet
     std::vector<MapContents> maps;
     Trace trace;
+    RecordLog records;
 };
 
 std::string run_text(const RunResult& result, size_t element_limit);
