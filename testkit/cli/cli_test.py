@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -373,6 +374,9 @@ class Records(Scratch):
         with open(capture("arp"), "rb") as file:
             data = file.read()
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            patience = threading.Timer(60, process.kill)
+            self.addCleanup(patience.cancel)
+            patience.start()
             process.stdin.write(data[: 24 + 16 + 42])  # one packet, and nothing behind it yet
             process.stdin.flush()
             self.assertIn(b"records (", process.stdout.readline())
