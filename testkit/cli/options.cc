@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <numeric>
+#include <utility>
 
 #include "testkit/cli/errors.h"
 
@@ -142,8 +143,9 @@ std::vector<std::string> nearest_few(const std::string& word, std::vector<std::s
         const size_t longer = std::max(one.size(), word.size());
         return 2 * edit_distance(word, one) - (longer - std::min(one.size(), word.size()));
     };
-    std::stable_sort(candidates.begin(), candidates.end(),
-                     [&](const auto& a, const auto& b) { return distance(a) < distance(b); });
+    std::sort(candidates.begin(), candidates.end(), [&](const auto& a, const auto& b) {
+        return std::pair(distance(a), a) < std::pair(distance(b), b);
+    });
     if (candidates.size() > most) candidates.resize(most);
     return candidates;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* For cli_test.py: programs that hand records to readers. */
+/* For cli_records_test.py: programs that hand records to readers. */
 #include <linux/bpf.h>
 
 #include <bpf/bpf_helpers.h>
