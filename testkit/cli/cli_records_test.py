@@ -75,7 +75,7 @@ class Records(Scratch):
         self.assertEqual(len(result["records"]) + result["records_lost"], 10 * 512)
         text = self.text("flood", "--records", "600")
         self.assertRegex(text, r"    1: samples, cpu \d+, \d+ records lost: there was no room\n    2: ")
-        self.assertRegex(text, r"    \([\d,]+ more; --records \d+ shows them\)\n    \([\d,]+ lost among them")
+        self.assertRegex(text, r"    \([\d,]+ more; --records \d+ shows them\)\n    \([\d,]+ more were lost")
 
     def test_text_comes_before_the_summary(self):
         text = self.text("both", "--record-type", "samples=event,events=event")

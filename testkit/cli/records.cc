@@ -117,7 +117,7 @@ RecordLog RecordSink::finish(uint64_t more) {
         std::printf("    (%s more; --records %llu shows them)\n", grouped(log_.dropped).c_str(),
                     static_cast<unsigned long long>(taken_ + more));
     if (log_.lost > lost_shown_)
-        std::printf("    (%s lost among them: there was no room)\n",
+        std::printf("    (%s more were lost: there was no room)\n",
                     grouped(log_.lost - lost_shown_).c_str());
     if (taken_ + more) std::printf("\n");
     return {};
