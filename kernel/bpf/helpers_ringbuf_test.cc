@@ -97,7 +97,7 @@ TEST_F(RingHelpers, RecordsOfEachKindArriveInOrder) {
     call(BPF_FUNC_ringbuf_discard, second, 0);
     call(BPF_FUNC_ringbuf_submit, first, 0);
     u32 seen = 0;
-    EXPECT_EQ(test::RingReader(map).read([&](const u8* data, u32 size) {
+    const u32 read = test::RingReader(map).read([&](const u8* data, u32 size) {
         if (++seen < 3) {
             EXPECT_EQ(size, 8u);
             EXPECT_EQ(data[0], 6 + seen);
@@ -105,8 +105,8 @@ TEST_F(RingHelpers, RecordsOfEachKindArriveInOrder) {
             EXPECT_EQ(size, 3u);
             EXPECT_EQ(memcmp(data + 1, "xy", 2), 0);
         }
-    }),
-              4u);
+    });
+    EXPECT_EQ(read, 4u);
     EXPECT_EQ(seen, 3u);
     EXPECT_EQ(call(BPF_FUNC_ringbuf_query, m, BPF_RB_AVAIL_DATA), 0);
     EXPECT_EQ(call(BPF_FUNC_ringbuf_query, m, BPF_RB_PROD_POS), 16 + 16 + 24 + 16);
