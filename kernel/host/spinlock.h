@@ -36,6 +36,7 @@ concept IsRawSpinLock = sizeof(L) == 4 && requires(L lock) {
     lock.lock();                                  // spins; NMI: never
     { lock.try_lock() } -> SameAs<bool>;          // any context
     { lock.held_by_this_cpu() } -> SameAs<bool>;  // any context; exact for this CPU
+    { lock.is_locked() } -> SameAs<bool>;         // any context; by anybody, a moment ago
     lock.unlock();
 };
 static_assert(IsRawSpinLock<backend::RawSpinLock>);
@@ -60,13 +61,9 @@ public:
     [[nodiscard]] bool acquire_in_any_context(IrqState* irq) TRY_ACQUIRE(true) {
         *irq = Cpu::irq_save();
         if (!in_nmi()) validator::waiting(Class::kClass, this);
-        for (u32 spins = 0; !raw_.try_lock(); ++spins) {
-            const bool give_up = raw_.held_by_this_cpu() || (in_nmi() && spins >= kNmiSpins);
-            if (UNLIKELY(give_up)) {
-                Cpu::irq_restore(*irq);
-                return false;
-            }
-            backend::spin_relax(spins);
+        if (UNLIKELY(!raw_.try_lock() && !spin())) {
+            Cpu::irq_restore(*irq);
+            return false;
         }
         validator::acquired(Class::kClass, this);
         return true;
@@ -88,6 +85,15 @@ private:
 
     // Long enough for any critical section of this project on another CPU, short enough for an NMI.
     static constexpr u32 kNmiSpins = 4096;
+
+    // Looks before it tries: a try takes the line away from the holder.
+    NOINLINE bool spin() {
+        for (u32 spins = 0;; ++spins) {
+            if (raw_.held_by_this_cpu() || (in_nmi() && spins >= kNmiSpins)) return false;
+            backend::spin_relax(spins);
+            if (!raw_.is_locked() && raw_.try_lock()) return true;
+        }
+    }
 
     void lock() ACQUIRE() {
         validator::acquiring(Class::kClass, this);

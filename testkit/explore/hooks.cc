@@ -200,6 +200,9 @@ bool host_spin_try_lock(u32* word) {
 bool host_spin_held_by_this_cpu(const u32* word) {
     return *word == explore::this_owner();
 }
+bool host_spin_is_locked(const u32* word) {
+    return *word != 0;
+}
 void host_spin_unlock(u32* word) {
     explore::unlock(word);
 }

@@ -8,6 +8,7 @@ extern "C" {
 void host_spin_lock(barebpf::u32* word);
 bool host_spin_try_lock(barebpf::u32* word);
 bool host_spin_held_by_this_cpu(const barebpf::u32* word);
+bool host_spin_is_locked(const barebpf::u32* word);
 void host_spin_unlock(barebpf::u32* word);
 void host_spin_relax(barebpf::u32 spins);
 }
@@ -23,6 +24,7 @@ public:
     void lock() { host_spin_lock(&word_); }
     bool try_lock() { return host_spin_try_lock(&word_); }
     bool held_by_this_cpu() const { return host_spin_held_by_this_cpu(&word_); }
+    bool is_locked() const { return host_spin_is_locked(&word_); }
     void unlock() { host_spin_unlock(&word_); }
 
 private:

@@ -11,13 +11,13 @@ namespace barebpf::backend {
 
 void spin_relax_slow(u32 spins);
 
-// One step of a wait that has lasted for so many steps already.
+// One step of a wait that has lasted for so many steps already, each longer than the one before up to a microsecond or
+// two: who releases a lock often takes it again at once, and while nobody looks, its line stays with them.
 ALWAYS_INLINE void spin_relax(u32 spins) {
-    if (LIKELY(spins % 64 != 63)) {
-        spin_hint();
-    } else {
-        spin_relax_slow(spins);
-    }
+    constexpr u32 kMostHints = 32;
+    if (UNLIKELY(spins % 16 == 15)) return spin_relax_slow(spins);
+    const u32 hints = spins < kMostHints / 4 ? 4 * spins + 1 : kMostHints;
+    for (u32 i = 0; i < hints; ++i) spin_hint();
 }
 
 class RawSpinLock {
