@@ -4,6 +4,7 @@
  *     ring_produce_SIZE ring_output_SIZE    records nobody reads: between runs the reader's position is moved
  *     ring_busy_SIZE                        and a reader who looks all the time, until the last record is read
  *     ring_epoll_SIZE                       and a reader who sleeps in epoll_wait()
+ *     ring_single_SIZE ring_multi_SIZE      the same records into a ring of native_ring.h
  *
  * Records that find no room do not count. */
 #pragma once
@@ -13,6 +14,8 @@
 
 enum { kRingSize = 1 << 22, kRingMostProducers = 8 };
 
+#include "native_ring.h"
+
 struct ring_world {
     struct bpf_object* object;
     int map;
@@ -20,10 +23,18 @@ struct ring_world {
     const volatile unsigned long long* producer;
 };
 
+/* What a producer runs: a program, or a native ring's code. */
+struct ring_work {
+    int program; /* negative: native, */
+    int multi;   /* of this kind */
+    unsigned size;
+};
+
 struct ring_producer {
     pthread_t thread;
     pthread_barrier_t* start;
-    int program, repeat, failed;
+    const struct ring_work* work;
+    int repeat, failed;
     double begin, end;
 };
 
@@ -55,7 +66,11 @@ static void* ring_produce(void* argument) {
     unsigned lost = 0, ns;
     pthread_barrier_wait(p->start);
     p->begin = now_ns();
-    p->failed = run_once(p->program, p->repeat, &lost, &ns);
+    if (p->work->program >= 0) {
+        p->failed = run_once(p->work->program, p->repeat, &lost, &ns);
+    } else {
+        native_produce(p->work->multi, p->work->size, p->repeat);
+    }
     p->end = now_ns();
     return NULL;
 }
@@ -66,8 +81,8 @@ static unsigned long long ring_bytes_of(unsigned size) {
 
 /* Time for all producers to be through; negative: failed. While they run, `read` (if any) is called again and again, and
  * afterwards until nothing is left. */
-static double ring_run(struct ring_world* w, int program, int producers, int repeat,
-                       int (*read)(struct ring_buffer*), struct ring_buffer* ring) {
+static double ring_run(struct ring_world* w, const struct ring_work* work, int producers,
+                       int repeat, int (*read)(struct ring_buffer*), struct ring_buffer* ring) {
     struct ring_producer threads[kRingMostProducers];
     pthread_barrier_t start;
     double begin = 0, end = 0;
@@ -76,7 +91,7 @@ static double ring_run(struct ring_world* w, int program, int producers, int rep
     const int first = read ? 0 : 1;
     pthread_barrier_init(&start, NULL, (unsigned)(producers + 1 - first));
     for (int i = 0; i < producers; ++i) {
-        threads[i] = (struct ring_producer){.start = &start, .program = program, .repeat = repeat};
+        threads[i] = (struct ring_producer){.start = &start, .work = work, .repeat = repeat};
         if (i >= first) pthread_create(&threads[i].thread, NULL, ring_produce, &threads[i]);
     }
     if (read) {
@@ -104,25 +119,37 @@ static double ring_run(struct ring_world* w, int program, int producers, int rep
 }
 
 /* As many runs as the ring holds, then its reader's position; again for about kTargetNs. */
-static void ring_unread_row(const char* row, struct ring_world* w, int program, int producers,
-                            unsigned size) {
-    const unsigned long long bytes = ring_bytes_of(size) * kOperations * producers;
+static void ring_unread_row(const char* row, struct ring_world* w, const struct ring_work* work,
+                            int producers) {
+    const unsigned long long bytes = ring_bytes_of(work->size) * kOperations * producers;
     const int repeat = (int)(kRingSize / bytes);
     double time = 0;
     unsigned long long records = 0;
     while (time < kTargetNs) {
         *w->consumer = *w->producer;
         const unsigned long long before = *w->producer;
-        const double run = ring_run(w, program, producers, repeat, NULL, NULL);
+        const double run = ring_run(w, work, producers, repeat, NULL, NULL);
         if (run < 0) {
             printf("error %s: %s\n", row, strerror(errno));
             return;
         }
         time += run;
-        records += (*w->producer - before) / ring_bytes_of(size);
+        records += (*w->producer - before) / ring_bytes_of(work->size);
     }
     *w->consumer = *w->producer;
     printf("%.4f 0\n", time / (double)records);
+}
+
+static void ring_native_row(const char* row, struct ring_work* work, int producers) {
+    if (!native_ring.data) native_ring.data = calloc(1, 2 * kRingSize);
+    struct ring_world native = {
+        .consumer = &native_ring.consumed,
+        .producer = work->multi ? &native_ring.reserved : &native_ring.produced};
+    if (!native_ring.data || (producers > 1 && !work->multi)) {
+        printf("error %s: %s\n", row, strerror(native_ring.data ? EINVAL : ENOMEM));
+        return;
+    }
+    ring_unread_row(row, &native, work, producers);
 }
 
 static int ring_read_busily(struct ring_buffer* ring) {
@@ -132,13 +159,12 @@ static int ring_read_after_sleep(struct ring_buffer* ring) {
     return ring_buffer__poll(ring, 100);
 }
 
-static void ring_read_row(const char* row, struct ring_world* w, int program, int producers,
-                          unsigned size, int (*read)(struct ring_buffer*)) {
-    (void)size;
+static void ring_read_row(const char* row, struct ring_world* w, const struct ring_work* work,
+                          int producers, int (*read)(struct ring_buffer*)) {
     *w->consumer = *w->producer;
     struct ring_buffer* ring = ring_buffer__new(w->map, ring_on_record, NULL, NULL);
     const unsigned long long before = ring_read;
-    const double time = ring ? ring_run(w, program, producers, 400 / producers, read, ring) : -1;
+    const double time = ring ? ring_run(w, work, producers, 400 / producers, read, ring) : -1;
     if (time < 0) {
         printf("error %s: %s\n", row, strerror(errno));
     } else {
@@ -150,25 +176,30 @@ static void ring_read_row(const char* row, struct ring_world* w, int program, in
 static void ring_row(const char* row, unsigned long long producers, const char* directory,
                      int length) {
     char path[4096], name[64];
-    snprintf(path, sizeof path, "%.*sring_rows.bpf.o", length, directory);
-    struct ring_world* w = ring_find(path);
     const char* what = row + strlen("ring_");
     const char* number = strrchr(row, '_') + 1;
+    const int count = producers ? (int)producers : 1;
+    struct ring_work work = {.program = -1, .size = (unsigned)atoi(number)};
+    if (!strncmp(what, "single_", 7) || !strncmp(what, "multi_", 6)) {
+        work.multi = *what == 'm';
+        ring_native_row(row, &work, count);
+        return;
+    }
+    snprintf(path, sizeof path, "%.*sring_rows.bpf.o", length, directory);
+    struct ring_world* w = ring_find(path);
     snprintf(name, sizeof name, "ring_%s_%s", !strncmp(what, "output", 6) ? "output" : "produce",
              number);
     struct bpf_program* program = w ? bpf_object__find_program_by_name(w->object, name) : NULL;
-    const int count = producers ? (int)producers : 1;
     if (!program || count > kRingMostProducers) {
         printf("error %s: cannot load: %s\n", row, strerror(errno));
         return;
     }
-    const int fd = bpf_program__fd(program);
-    const unsigned size = (unsigned)atoi(number);
+    work.program = bpf_program__fd(program);
     if (!strncmp(what, "busy", 4)) {
-        ring_read_row(row, w, fd, count, size, ring_read_busily);
+        ring_read_row(row, w, &work, count, ring_read_busily);
     } else if (!strncmp(what, "epoll", 5)) {
-        ring_read_row(row, w, fd, count, size, ring_read_after_sleep);
+        ring_read_row(row, w, &work, count, ring_read_after_sleep);
     } else {
-        ring_unread_row(row, w, fd, count, size);
+        ring_unread_row(row, w, &work, count);
     }
 }

@@ -5,6 +5,7 @@
 #
 #     testkit/setup.sh            what building, testing and the demo need
 #     testkit/setup.sh captures   also the tools that testkit/data/make_captures.sh records
+#     testkit/setup.sh plots      also what bench/ring_plot draws with
 #
 # As root it installs what is missing, quietly. Without root it installs nothing: if something is
 # missing it prints the one apt-get line to run and fails, otherwise it succeeds without a word.
@@ -51,6 +52,9 @@ iputils-arping      arping
 curl                HTTP client
 dnsmasq-base        DNS server
 bind9-dnsutils      dig: DNS client
+LIST
+    [ "${1:-}" = plots ] && cat <<'LIST'
+gnuplot-nox         draws figures of docs/performance.md
 LIST
     return 0
 }

@@ -23,15 +23,19 @@ static __always_inline int produce(const u32 size) {
     return lost;
 }
 
-ROW int ring_produce_8(struct xdp_md* ctx) {
-    return produce(8);
-}
-ROW int ring_produce_64(struct xdp_md* ctx) {
-    return produce(64);
-}
-ROW int ring_produce_256(struct xdp_md* ctx) {
-    return produce(256);
-}
+#define PRODUCE(size)                                 \
+    ROW int ring_produce_##size(struct xdp_md* ctx) { \
+        return produce(size);                         \
+    }
+PRODUCE(8)
+PRODUCE(16)
+PRODUCE(32)
+PRODUCE(64)
+PRODUCE(128)
+PRODUCE(256)
+PRODUCE(512)
+PRODUCE(1024)
+PRODUCE(2048)
 
 static __always_inline int output(const u32 size) {
     u64 record[32] = {};
