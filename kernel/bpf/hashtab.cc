@@ -51,9 +51,13 @@ Result<void> check_attr(const bpf_attr& attr) {
 
 namespace {
 
-// An eighth of the slots of a half-full table: between two and four elements a bucket.
+// An eighth of the slots of a half-full table: between two and four elements a bucket. A small one has a bucket for
+// each, as on Linux: a batch takes whole buckets, and of four most elements of ten are too often in one.
 u64 bucket_count_for(u32 max_entries) {
-    return round_up_to_power_of_two((u64{max_entries} + 3) / 4);
+    constexpr u64 kSmall = 16;
+    const u64 one_for_each = round_up_to_power_of_two(u64{max_entries});
+    const u64 count = round_up_to_power_of_two((u64{max_entries} + 3) / 4);
+    return one_for_each < kSmall ? one_for_each : count < kSmall ? kSmall : count;
 }
 
 }  // namespace

@@ -21,8 +21,8 @@ constexpr Kind kKinds[] = {{BPF_MAP_TYPE_HASH, 0},
                            {BPF_MAP_TYPE_PERCPU_HASH, 0},
                            {BPF_MAP_TYPE_PERCPU_HASH, BPF_F_NO_PREALLOC}};
 
-constexpr u32 kEntries = 16;  // four buckets
-constexpr u32 kStaying = 3;   // keys 0, 1, 2 are always there
+constexpr u32 kEntries = 16;
+constexpr u32 kStaying = 3;  // keys 0, 1, 2 are always there
 constexpr u32 kMaxCpus = host::kMaxCpus;
 
 // A value is key << 32 | counter; a CPU's may be 0.
@@ -113,28 +113,30 @@ public:
 // What interrupts, or runs beside: everything, on keys of its own.
 class Intruder : public test::Tally {
 public:
-    explicit Intruder(Subject* subject, u32 first = 1000) : subject_(subject), first_(first) {}
+    explicit Intruder(Subject* subject, u32 first = 1000)
+        : subject_(subject), keys_(subject->map, 1, first) {}
     static void run(void* argument) { static_cast<Intruder*>(argument)->once(); }
 
     void once() {
         const u32 turn = next_turn();
         const u32 slot = turn % kOwn;
-        count_bad(subject_->look(first_ + slot, bad_) != there_[slot]);
+        const u32 key = keys_[slot];
+        count_bad(subject_->look(key, bad_) != there_[slot]);
         const bool erase = there_[slot] && turn % 3 == 0;
         const s64 result =
-            erase ? subject_->erase(first_ + slot)
-                  : subject_->update(first_ + slot, turn, there_[slot] ? BPF_EXIST : BPF_NOEXIST);
+            erase ? subject_->erase(key)
+                  : subject_->update(key, turn, there_[slot] ? BPF_EXIST : BPF_NOEXIST);
         if (may_be_refused(result, -to_int(Errno::TooBig))) there_[slot] = !erase;
-        for (u32 key = 0; key < kStaying; ++key) subject_->look(key, bad_);
+        for (u32 staying = 0; staying < kStaying; ++staying) subject_->look(staying, bad_);
         if (turn % 2) subject_->walk(bad_);
         if (turn % 4 == 0) subject_->collect(bad_);
     }
 
 private:
-    static constexpr u32 kOwn = 4;
+    static constexpr u32 kOwn = test::NeighbourKeys::kCount;
 
     Subject* subject_;
-    u32 first_;
+    test::NeighbourKeys keys_;
     bool there_[kOwn] = {};
 };
 
@@ -275,7 +277,7 @@ TEST_F(HashKindsInject, WalksAndBatchesBesideWriters) {
     each_kind([&] {
         Atomic<u32> bad{};
         test::run_on_cpus(test::cpus_up_to(3), [&](u32 cpu) {
-            Intruder writer(&subject_, 100 + cpu * 100);
+            Intruder writer(&subject_, 100 + cpu * 500);
             for (u32 i = 0; i < turns; ++i) {
                 {
                     host::Cpu::Pin pin;

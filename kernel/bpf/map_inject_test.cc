@@ -29,16 +29,15 @@ public:
 // What interrupts: all operations, on keys of its own and on those that the interrupted code works on.
 class Intruder : public test::Tally {
 public:
-    static constexpr u32 kFirst = 1000;
-    static constexpr u32 kOwn = 4;
+    static constexpr u32 kOwn = test::NeighbourKeys::kCount;
 
-    explicit Intruder(Subject* subject) : subject_(subject) {}
+    explicit Intruder(Subject* subject) : subject_(subject), keys_(subject->map, 1, 1000) {}
     static void run(void* argument) { static_cast<Intruder*>(argument)->once(); }
 
     void once() {
         const u32 turn = next_turn();
         const u32 slot = turn % kOwn;
-        const u32 key = kFirst + slot;
+        const u32 key = keys_[slot];
         count_bad(subject_->look(key) != (there_[slot] ? Found::Present : Found::Absent));
         const bool erase = there_[slot] && turn % 3 == 0;
         const s64 result =
@@ -53,6 +52,7 @@ public:
 
 private:
     Subject* subject_;
+    test::NeighbourKeys keys_;
     bool there_[kOwn] = {};
 };
 
@@ -71,7 +71,7 @@ const Operation kOperations[] = {
 
 class MapInject : public ::testing::Test {
 public:
-    static constexpr u32 kEntries = 12;  // few buckets: what interrupts hits those that matter
+    static constexpr u32 kEntries = 12;
 
     void each_hash(void (MapInject::*test)()) {
         for (const u32 flags : {0u, u32{BPF_F_NO_PREALLOC}}) {

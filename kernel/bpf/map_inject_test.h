@@ -5,6 +5,7 @@
 // Subject is the test's class around its map. None of this allocates between the parts of an operation.
 #pragma once
 
+#include "kernel/bpf/hashtab_bucket.h"
 #include "kernel/bpf/map_test.h"
 #include "testkit/inject.h"
 
@@ -51,6 +52,23 @@ public:
     }
 
     Map* map = nullptr;
+};
+
+// Four keys from `first` on for who interrupts: every other one in the bucket of `key` of a hash with 32-bit keys.
+struct NeighbourKeys {
+    static constexpr u32 kCount = 4;
+
+    NeighbourKeys(const Map* map, u32 key, u32 first) {
+        const auto* hash = static_cast<const HashMap*>(map);
+        const auto bucket = [&](u32 of) { return hashtab::hash_to_bucket<4>(hash, &of).bucket; };
+        for (u32 i = 0; i < kCount; ++i) {
+            while (i % 2 && bucket(first) != bucket(key)) ++first;
+            keys[i] = first++;
+        }
+    }
+    u32 operator[](u32 i) const { return keys[i]; }
+
+    u32 keys[kCount];
 };
 
 // What an interrupt, or whatever runs beside, has seen. It may itself be interrupted.

@@ -159,7 +159,7 @@ struct HashChurn : HashScenario {
 
 // The map is full, and what is deleted in one bucket is used in the other as soon as it is free.
 struct HashFull : HashScenario {
-    static constexpr u32 kEntries = 5;  // two buckets
+    static constexpr u32 kEntries = 5;
     u32 elsewhere = 0;
     void setup() override {
         make(kEntries, 0);
