@@ -45,12 +45,9 @@ Result<const HelperProto*> callable_helper(VerifierEnv& env, u32 id) {
 // packet where that program left it: a path of its own.
 Result<void> check_tail_call(VerifierEnv& env) {
     const VerifierState& state = *env.state;
-    if (state.ref_count) {
-        for (u32 i = 0; i < state.ref_count; ++i)
-            env.log.print("Unreleased reference id=", state.refs[i].id,
-                          " alloc_insn=", state.refs[i].insn, '\n');
+    // What the caller holds it still has afterwards.
+    if (!check_no_references(env).ok())
         return refuse(env, "tail_call would lead to reference leak");
-    }
     if (state.current == 0) return {};
     if (env.state->frame().in_callback) return refuse(env, "tail_call is not allowed in callbacks");
     return push_early_return(env, false);

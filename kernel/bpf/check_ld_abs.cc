@@ -20,7 +20,9 @@ Result<void> check_ld_abs(VerifierEnv& env, const bpf_insn& insn) {
     if (!env.ops || !env.ops->legacy_packet_access)
         return refuse(env, "BPF_LD_[ABS|IND] instructions not allowed for this program type");
     TRY(check_reg(env, kContextReg, RegUse::Read));
-    if (env.state->ref_count) return refuse(env, "BPF_LD_[ABS|IND] would lead to reference leak");
+    // In a function it ends that alone, and the caller still has what it held.
+    if (!check_no_references(env).ok())
+        return refuse(env, "BPF_LD_[ABS|IND] would lead to reference leak");
     if (env.state->locked_id)
         return refuse(env, "BPF_LD_[ABS|IND] cannot be used inside bpf_spin_lock-ed region");
     if (env.reg(kContextReg).type != RegType::Ctx)

@@ -115,6 +115,11 @@ void add_life(std::vector<RingCase>& cases) {
              Insns{insn_mov(R6, R1)} + ring() + Insns{insn_mov(R1, R6)} + load_map(R2, kProgs) +
                  Insns{insn_mov_imm(R3, 0), helper_call(BPF_FUNC_tail_call)} + submit() + leave(),
              Errno::Inval, "tail_call would lead to reference leak"},
+            {"LD_ABS meanwhile",
+             Insns{insn_mov(R6, R1)} + ring() + first_byte() + submit() + leave(), Errno::Inval,
+             "BPF_LD_[ABS|IND] would lead to reference leak"},
+            {"LD_IND after submit",
+             Insns{insn_mov(R6, R1)} + ring() + submit() + first_byte_by(R7) + leave()},
             {"any size",
              number() + load_map(R1, kRing) + Insns{insn_mov(R2, R0), insn_mov_imm(R3, 0)} +
                  stack_address(R4, kFirst) + Insns{helper_call(BPF_FUNC_ringbuf_reserve_dynptr)} +

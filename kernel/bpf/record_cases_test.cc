@@ -257,6 +257,39 @@ void add_places(std::vector<RingCase>& cases) {
     cases.insert(cases.end(), more.begin(), more.end());
 }
 
+// BPF_LD_ABS and BPF_LD_IND may end the program.
+void add_packets(std::vector<RingCase>& cases) {
+    const Insns context = {insn_mov(R6, R1)};
+    const Insns back = {insn_mov_imm(R0, 0), insn_exit()};
+    const std::vector<RingCase> more = {
+        {"LD_ABS", context + record(R7) + first_byte() + submit(R7) + leave(), Errno::Inval,
+         "BPF_LD_[ABS|IND] would lead to reference leak"},
+        {"LD_IND", context + record(R7) + first_byte_by(R8) + discard(R7) + leave(), Errno::Inval,
+         "BPF_LD_[ABS|IND] would lead to reference leak"},
+        {"LD_ABS after submit", context + record(R7) + submit(R7) + first_byte() + leave()},
+        {"LD_IND before", context + first_byte_by(R8) + record(R7) + submit(R7) + leave()},
+        {"LD_ABS where there is none",
+         context + reserve_record(16) + Insns{insn_mov(R7, R0), insn_jump_imm(BPF_JEQ, R0, 0, 5)} +
+             submit(R7) + leave() + first_byte() + leave()},
+        {"LD_ABS in a function meanwhile",
+         context + record(R7) + Insns{insn_mov(R1, R6), subprog_call(0)} + submit(R7) + leave(),
+         kAccepted,
+         "",
+         {context + first_byte() + back}},
+        {"LD_ABS in a function that holds it",
+         context + Insns{insn_mov(R1, R6), subprog_call(0)} + leave(),
+         Errno::Inval,
+         "Unreleased reference id=",
+         {context + record(R7) + first_byte() + submit(R7) + back}},
+        {"a tail call in a function meanwhile",
+         context + record(R7) + Insns{insn_mov(R1, R6), subprog_call(0)} + submit(R7) + leave(),
+         kAccepted,
+         "",
+         {context + tail_call(R6) + back}},
+    };
+    cases.insert(cases.end(), more.begin(), more.end());
+}
+
 void add_loops(std::vector<RingCase>& cases) {
     const Insns three = {insn_mov_imm(R8, 3)};
     // Back over that many instructions until R8 is 0.
@@ -427,6 +460,7 @@ std::vector<RingCase> record_cases() {
     add_pointers(cases);
     add_sizes(cases);
     add_places(cases);
+    add_packets(cases);
     add_loops(cases);
     add_functions(cases);
     add_maps(cases);

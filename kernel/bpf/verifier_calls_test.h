@@ -205,6 +205,7 @@ inline constexpr ProgTypeOps kTestType = {
     .ctx_size = 12,
     .direct_packet_access = true,
     .direct_packet_write = true,
+    .legacy_packet_access = true,
     .helper_proto = test_helper,
 };
 
@@ -311,6 +312,13 @@ inline bpf_insn zero_slot(s16 off) {
 }
 inline Insns leave() {
     return {insn_mov_imm(BPF_REG_0, 0), insn_exit()};
+}
+// R0 = the packet's first byte, the context is in R6; both forms.
+inline Insns first_byte() {
+    return {make_insn(BPF_LD | BPF_ABS | BPF_B, 0, 0, 0, 0)};
+}
+inline Insns first_byte_by(u8 zero) {
+    return {insn_mov_imm(zero, 0), make_insn(BPF_LD | BPF_IND | BPF_B, 0, zero, 0, 0)};
 }
 // R0 = a record of that many bytes, or null.
 inline Insns reserve_record(s32 bytes) {
