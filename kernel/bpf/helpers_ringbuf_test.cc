@@ -6,7 +6,9 @@
 
 #include "kernel/bpf/helpers_dynptr.h"
 #include "kernel/bpf/map_client_test.h"
+#include "kernel/bpf/ring_cases_test.h"
 #include "kernel/bpf/ringbuf_test.h"
+#include "testkit/inject.h"
 
 namespace barebpf {
 namespace {
@@ -134,6 +136,55 @@ TEST_F(RingHelpers, ReservationsThatFailAreReleasedLikeOthers) {
     call(BPF_FUNC_ringbuf_discard_dynptr, at, 0);
     call(BPF_FUNC_ringbuf_discard_dynptr, at, 0);
     EXPECT_EQ(call(BPF_FUNC_ringbuf_query, m, BPF_RB_PROD_POS), 4088);
+}
+
+// Holds six records and a dynptr at once, on every way through what may have been refused.
+test::Insns many_records() {
+    using test::helper_call, test::Insns;
+    constexpr s32 kRecords = 6, kDynptr = -16, kFirst = -24;
+    Insns all = test::load_map(BPF_REG_1, test::kRing) +
+                Insns{insn_mov_imm(BPF_REG_2, 16), insn_mov_imm(BPF_REG_3, 0)} +
+                test::stack_address(BPF_REG_4, kDynptr) +
+                Insns{helper_call(BPF_FUNC_ringbuf_reserve_dynptr)};
+    for (s32 i = 0; i < kRecords; ++i) {
+        all = all + test::reserve_record(16) +
+              Insns{insn_store(BPF_DW, BPF_REG_10, s16(kFirst - 8 * i), BPF_REG_0)};
+    }
+    for (s32 i = 0; i < kRecords; ++i) {
+        all = all + Insns{insn_load(BPF_DW, BPF_REG_1, BPF_REG_10, s16(kFirst - 8 * i)),
+                          insn_jump_imm(BPF_JEQ, BPF_REG_1, 0, 2), insn_mov_imm(BPF_REG_2, 0),
+                          helper_call(BPF_FUNC_ringbuf_submit)};
+    }
+    return all + test::stack_address(BPF_REG_1, kDynptr) +
+           Insns{insn_mov_imm(BPF_REG_2, 0), helper_call(BPF_FUNC_ringbuf_submit_dynptr)} +
+           test::leave();
+}
+
+TEST_F(RingHelpers, ALoadWithoutMemoryLeavesNothingBehind) {
+    int fds[test::kTestMaps] = {};
+    fds[test::kRing] = keep(Client::create(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096));
+    test::Insns insns = many_records();
+    test::set_map_fds(insns, fds);
+    bpf_attr attr{};
+    attr.prog_type = BPF_PROG_TYPE_XDP;
+    attr.insns = address(insns.data());
+    attr.insn_cnt = u32(insns.size());
+    attr.license = address("GPL");
+    s64 result = 0;
+    const auto load = [&] {
+        result = test::OurBpf::call(BPF_PROG_LOAD, &attr, sizeof attr);
+        if (result >= 0) test::OurBpf::close(int(result));
+        test::settle();
+    };
+    load();
+    ASSERT_GE(result, 0);
+    const machine::LiveMemory before = machine::live_memory();
+    const u32 allocations = inject::fail_each_allocation(load, [&](u32 n) {
+        EXPECT_TRUE(result == -to_int(Errno::NoMem) || result >= 0) << n << ": " << result;
+        EXPECT_EQ(machine::live_memory().blocks, before.blocks) << n;
+    });
+    EXPECT_GE(result, 0);
+    EXPECT_GT(allocations, 10u);
 }
 
 // ── User space's records ──────────────────────────────────────────────────────────────────────
