@@ -3,7 +3,7 @@
 // structure.
 #include "kernel/bpf/lpm_trie.h"
 
-#include <arch/count_bits.h>
+#include <arch/bit_instructions.h>
 
 #include "kernel/bpf/lpm_shortcut.h"
 #include "kernel/bpf/lpm_update.h"
@@ -98,14 +98,17 @@ NOINLINE Leaf* look_from_top(const LpmTrie* trie, const u8* data) {
 }
 
 // What bpf(2) may ask for: the longest prefix that is no longer than the key says.
-NOINLINE void* lookup_limited(const LpmTrie* trie, const u8* data, u32 prefixlen) {
+NOINLINE void* lookup_limited(const LpmTrie* trie, const u8* key) {
+    const u32 prefixlen = load_unaligned<u32>(key);
     if (prefixlen > trie->max_prefixlen) return nullptr;
-    Leaf* leaf = descend_limited(trie, KeyAny(data), prefixlen);
+    Leaf* leaf = descend_limited(trie, KeyAny(key + kLengthBytes), prefixlen);
     return leaf ? trie->value(leaf) : nullptr;
 }
 
 // Where the wide node leads on, or is not known, or has nothing.
-NOINLINE void* look_further(const LpmTrie* trie, const u8* data, const Wide* wide, u32 entry) {
+NOINLINE void* look_further(const LpmTrie* trie, const u8* key, const Wide* wide) {
+    const u8* data = key + kLengthBytes;
+    const u32 entry = wide ? load_run(wide, data[kWideByte]) : 0;
     Leaf* leaf = entry ? descend(trie, Key4(data), entry, wide) : nullptr;
     if (!leaf) leaf = look_from_top<Key4>(trie, data);
     return leaf ? trie->value(leaf) : nullptr;
@@ -114,26 +117,24 @@ NOINLINE void* look_further(const LpmTrie* trie, const u8* data, const Wide* wid
 // To most of all values it is three steps, the third by the caller, of which each needs the one before.
 // Nothing else waits for any of them: the leaf is not looked at. The fewer instructions the more look-ups
 // that follow one another overlap.
-template <u32 (*kCount)(u32)>
-void* lookup4(Map* map, const void* key) {
+template <class Bits>
+void* lookup4(Map* map, const void* key_bytes) {
     const auto* trie = static_cast<const LpmTrie*>(map);
-    const u8* data = static_cast<const u8*>(key) + kLengthBytes;
-    if (UNLIKELY(load_unaligned<u32>(key) != 32)) {
-        return lookup_limited(trie, data, load_unaligned<u32>(key));
-    }
+    const u8* key = static_cast<const u8*>(key_bytes);
+    if (UNLIKELY(load_unaligned<u32>(key) != 32)) return lookup_limited(trie, key);
     Shortcut* table = trie->shortcut.dereference();
-    if (UNLIKELY(!table)) return look_further(trie, data, nullptr, 0);
-    const u32 place = Key4(data).bits >> (32 - Shortcut::kDirectBits);
+    if (UNLIKELY(!table)) return look_further(trie, key, nullptr);
+    const u32 place = Key4(key + kLengthBytes).bits >> (32 - Shortcut::kDirectBits);
     const Wide* wide = table->wide(place).load(Order::Acquire);
     // Where the run is likely to be; most nodes have two lines or four.
     __builtin_prefetch(reinterpret_cast<const u8*>(wide) + 64);
     __builtin_prefetch(reinterpret_cast<const u8*>(wide) + 128);
-    const size_t run = run_at<kCount>(wide, data[kWideByte]);
+    const size_t run = run_at<Bits>(wide, key[kLengthBytes + kWideByte]);
     u32 entry = wide->entries[run].load(Order::Acquire);
-    if (UNLIKELY(wide->deep)) return look_further(trie, data, wide, entry);
+    if (UNLIKELY(wide->deep)) return look_further(trie, key, wide);
     if (UNLIKELY(!entry)) {
         entry = table->cover(place).load(Order::Acquire);
-        if (!entry) return look_further(trie, data, nullptr, 0);
+        if (!entry) return look_further(trie, key, nullptr);
     }
     return reinterpret_cast<u8*>(trie->leaf(entry)) + kValueOffset4;
 }
@@ -142,7 +143,9 @@ void* lookup_any(Map* map, const void* key) {
     const auto* trie = static_cast<const LpmTrie*>(map);
     const u32 prefixlen = load_unaligned<u32>(key);
     const u8* data = static_cast<const u8*>(key) + kLengthBytes;
-    if (UNLIKELY(prefixlen != trie->max_prefixlen)) return lookup_limited(trie, data, prefixlen);
+    if (UNLIKELY(prefixlen != trie->max_prefixlen)) {
+        return lookup_limited(trie, static_cast<const u8*>(key));
+    }
     const KeyAny wanted(data);
     Leaf* leaf = descend(trie, wanted, through_shortcut(trie, wanted));
     if (UNLIKELY(!leaf)) leaf = look_from_top<KeyAny>(trie, data);
@@ -283,7 +286,8 @@ constexpr MapOps kOps = {
 
 const MapOps* ops_for(const LpmTrie* trie) {
     if (!is_direct(trie)) return &kOps<lookup_any>;
-    return arch::can_count_bits() ? &kOps<lookup4<arch::count_bits>> : &kOps<lookup4<count_bits32>>;
+    return arch::has_bit_instructions() ? &kOps<lookup4<arch::BitInstructions>>
+                                        : &kOps<lookup4<PortableBits>>;
 }
 
 }  // namespace

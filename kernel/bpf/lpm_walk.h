@@ -41,10 +41,10 @@ ALWAYS_INLINE bool is_wide(const Node* node) {
     return node->header.size_class >= kWideClass;
 }
 // The run that a value of the byte is in: how many begin up to there.
-template <u32 (*kCount)(u32) = count_bits32>
-ALWAYS_INLINE size_t run_at(const Wide* wide, u32 slot) {
-    return size_t{wide->before[slot / 32]} + kCount(wide->starts[slot / 32] << (31 - slot % 32)) -
-           1;
+template <class Bits = PortableBits>
+ALWAYS_INLINE size_t run_at(const Wide* wide, size_t slot) {
+    return wide->before[slot / 32] +
+           Bits::count(Bits::shift_left32(wide->starts[slot / 32], static_cast<u32>(~slot))) - 1;
 }
 ALWAYS_INLINE u32 load_run(const Wide* wide, u32 slot) {
     return wide->entries[run_at(wide, slot)].load(Order::Acquire);

@@ -15,7 +15,7 @@ bool ObjectSpace::create(const u32* sizes, u32 classes, host::MemoryOwner& owner
     owner_ = &owner;
     Table* table = larger_table(kFirstTable);
     if (!table) return false;
-    table_.store(table, Order::Relaxed);
+    use_table(table);
     classes_ = classes;
     bool made = cpus_.create(owner);
     for (u32 i = 0; i < classes; ++i) {
@@ -51,7 +51,9 @@ bool ObjectSpace::try_destroy() {
     if (busy()) return false;
     FreeSteps steps;
     for (u32 i = 0; i < table->capacity; ++i) {
-        free_in_steps(table->bases[i].load(Order::Relaxed), table->size(i), *owner_);
+        const uintptr_t zero = table->zeros[i].load(Order::Relaxed);
+        void* chunk = zero ? reinterpret_cast<void*>(zero + zero_before(i)) : nullptr;
+        free_in_steps(chunk, table->size(i), *owner_);
         if (table->size(i) * 2 > kFreeStep) {
             host::Cpu::yield_point();
         } else {
@@ -154,12 +156,18 @@ void ObjectSpace::table_done(host::RcuHead* head) {
     space->old_tables_.fetch_sub(1, Order::Release);  // pairs with busy()
 }
 
+void ObjectSpace::use_table(Table* table) {
+    table_.store(table, Order::Relaxed);
+    zeros_.store(table->zeros, Order::Release);  // pairs with at()
+}
+
 void ObjectSpace::install_chunk(u32 size_class, u8* base, size_t bytes) {
     const u32 number = chunks_++;
     Table* table = table_.load(Order::Relaxed);
     table->size(number) = bytes;
     // Readers get here by a number that was published after it.
-    table->bases[number].store(base, Order::Relaxed);
+    table->zeros[number].store(reinterpret_cast<uintptr_t>(base) - zero_before(number),
+                               Order::Relaxed);
     Fresh& fresh = fresh_[size_class];
     fresh.next = number << kOffsetBits;
     fresh.left = static_cast<u32>(bytes / sizes_[size_class]);
@@ -191,11 +199,11 @@ bool ObjectSpace::add_chunk(u32 size_class) {
         Table* table = table_.load(Order::Relaxed);
         if (larger && table->capacity == capacity) {
             for (u32 i = 0; i < capacity; ++i) {
-                larger->bases[i].store(table->bases[i].load(Order::Relaxed), Order::Relaxed);
+                larger->zeros[i].store(table->zeros[i].load(Order::Relaxed), Order::Relaxed);
                 larger->size(i) = table->size(i);
             }
-            table_.store(larger, Order::Release);  // pairs with at()
-            larger = table;                        // the one to free
+            use_table(larger);
+            larger = table;  // the one to free
             table = table_.load(Order::Relaxed);
         }
         // Another CPU may have been here meanwhile: then its chunk serves.

@@ -55,10 +55,10 @@ public:
     [[nodiscard]] bool try_destroy();
 
     ALWAYS_INLINE u8* at(u32 number) const {
-        // Acquire pairs with the release in add_chunk(), where the table was replaced.
-        const Table* table = table_.load(host::Order::Acquire);
-        return table->bases[number >> kOffsetBits].load(host::Order::Relaxed) +
-               size_t{number & kOffsetMask} * kUnit;
+        // Acquire pairs with the release in use_table(), where the table was replaced.
+        const host::Atomic<uintptr_t>* zeros = zeros_.load(host::Order::Acquire);
+        const uintptr_t zero = zeros[number >> kOffsetBits].load(host::Order::Relaxed);
+        return reinterpret_cast<u8*>(zero + size_t{number} * kUnit);
     }
 
     // kNone: call refill() and try again; in an NMI that is not possible, and it is done later.
@@ -77,7 +77,6 @@ public:
 private:
     static constexpr u32 kUnit = 8;
     static constexpr u32 kOffsetBits = 18;
-    static constexpr u32 kOffsetMask = (1u << kOffsetBits) - 1;
     static constexpr u32 kMaxChunks = 1u << (31 - kOffsetBits);
     static constexpr size_t kMinChunk = 512;
     static constexpr size_t kMaxChunk = size_t{1} << (kOffsetBits + 3);
@@ -89,8 +88,8 @@ private:
         host::RcuHead rcu;
         ObjectSpace* space;
         u32 capacity;
-        host::Atomic<u8*> bases[1];  // of each chunk; behind the last one their sizes
-        size_t& size(u32 chunk) { return reinterpret_cast<size_t*>(bases + capacity)[chunk]; }
+        host::Atomic<uintptr_t> zeros[1];  // of each chunk; behind the last one their sizes
+        size_t& size(u32 chunk) { return reinterpret_cast<size_t*>(zeros + capacity)[chunk]; }
         static size_t bytes(u32 capacity) { return sizeof(Table) + 2 * capacity * sizeof(size_t); }
     };
     // The chunk that a class carves from.
@@ -126,6 +125,11 @@ private:
     bool add_chunk(u32 size_class);
     u8* alloc_chunk(size_t stride, size_t* bytes);
     Table* larger_table(u32 capacity);
+    // Where number 0 would be if it were in that chunk.
+    static constexpr uintptr_t zero_before(u32 chunk) {
+        return size_t{chunk << kOffsetBits} * kUnit;
+    }
+    void use_table(Table* table);
     void install_chunk(u32 size_class, u8* base, size_t bytes) REQUIRES(lock_);
     void want(u32 size_class);
     void push_all(u32 cpu, u32 first);
@@ -134,6 +138,7 @@ private:
     static void refill_wanted(host::RcuHead* head);
     static void table_done(host::RcuHead* head);
 
+    host::Atomic<const host::Atomic<uintptr_t>*> zeros_{};  // of the table: what at() needs of it
     host::Atomic<Table*> table_{};
     u32 classes_ = 0;
     u32 sizes_[kMaxClasses] = {};

@@ -12,4 +12,10 @@ constexpr u32 count_bits32(u32 x) {
     return ((x + (x >> 4)) & 0x0f0f0f0f) * 0x01010101 >> 24;
 }
 
+// For words of 32 bits; shifts by `by` modulo 32. arch/bit_instructions.h may have faster ones.
+struct PortableBits {
+    static constexpr u64 count(u64 x) { return count_bits32(static_cast<u32>(x)); }
+    static constexpr u64 shift_left32(u32 x, u32 by) { return x << (by & 31); }
+};
+
 }  // namespace barebpf
