@@ -22,6 +22,8 @@ void Lowering::lower(u32 i) {
             return extend(op);
         case Kind::Alu:
             return alu(op);
+        case Kind::AluMem:
+            return alu_memory(op);
         case Kind::AluConst:
             return alu_const(op);
         case Kind::Neg:

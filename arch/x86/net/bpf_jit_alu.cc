@@ -61,6 +61,11 @@ void Lowering::subtract(const Op& op) {
     set_flags(op);
 }
 
+void Lowering::alu_memory(const Op& op) {
+    out_.alu(alu_of(op.code), op.size, x(op.dst), memory(op.at));
+    set_flags(op);
+}
+
 void Lowering::alu(const Op& op) {
     switch (op.code) {
         case BPF_ADD:

@@ -45,6 +45,8 @@ RegSet uses(const Op& op) {
         case Kind::Load:
         case Kind::StoreConst:
             return address_uses(op.at);
+        case Kind::AluMem:
+            return address_uses(op.at) | reg_bit(op.dst);
         case Kind::Store:
             return address_uses(op.at) | reg_bit(op.rhs);
         case Kind::Atomic:
@@ -98,6 +100,7 @@ bool has_effect(const Op& op) {
         case Kind::Exit:
             return true;
         case Kind::Load:
+        case Kind::AluMem:
             return true;  // it may fault, and a fault must be seen where the program has it
         case Kind::BranchMem:
             return true;

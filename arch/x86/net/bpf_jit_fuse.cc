@@ -82,6 +82,7 @@ u8 Fuser::result_bits(const Op& op) const {
         case Kind::CpuId:
             return 32;
         case Kind::Atomic:
+        case Kind::AluMem:
             return bits_of(op.size);
         default:
             return 64;
@@ -189,9 +190,15 @@ void Fuser::step(u32 i) {
     use_originals(op);
     simplify(op);
     narrow_division(op);
+    if (op.kind == Kind::Mov) fuse_move(i);
     if (op.kind == Kind::Alu && !fuse_rotate(i)) fuse_wider_load(i);
+    if (op.kind == Kind::Alu) fuse_load_operand(i);
     if (op.kind == Kind::AluConst) fuse_extension(i);
     if (is_address_op(op)) fuse_address(i);
+    if (op.kind == Kind::Load && forward_store(i)) {
+        use_originals(op);
+        simplify(op);
+    }
     if (op.kind == Kind::BranchConst && !fuse_test(i)) fuse_compare_memory(i);
     record(i, op);
 }

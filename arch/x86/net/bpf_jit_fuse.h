@@ -46,6 +46,9 @@ private:
     bool fuse_rotate(u32 i);
     bool fuse_extension(u32 i);
     bool fuse_wider_load(u32 i);
+    bool fuse_move(u32 i);
+    bool fuse_load_operand(u32 i);
+    bool forward_store(u32 i);
     bool fuse_test(u32 i);
     bool fuse_compare_memory(u32 i);
     void fuse_address(u32 i);
@@ -58,6 +61,7 @@ private:
     bool unchanged(const Address& at, u32 from, u32 to) const;
     bool only_reader(Reg reg, u32 def, u32 reader) const;
     bool memory_quiet(u32 from, u32 to) const;
+    void drop(u32 def);
     bool absorb_operand(Reg result, u32 def, u32 reader);
     bool dead_after(Reg reg, u32 i) const;
 

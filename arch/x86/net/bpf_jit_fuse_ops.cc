@@ -46,11 +46,19 @@ bool Fuser::only_reader(Reg reg, u32 def, u32 reader) const {
 bool Fuser::memory_quiet(u32 from, u32 to) const {
     for (u32 k = from + 1; k < to; k++) {
         const Op& op = unit_.ops[k];
-        bool loads_only = op.kind == Kind::Load && !op.ordered;
+        bool loads_only = (op.kind == Kind::Load && !op.ordered) || op.kind == Kind::AluMem;
         if (has_effect(op) && !loads_only && !leaves_block(op)) return false;
         if (op.kind == Kind::TailCall) return false;
     }
     return true;
+}
+
+// An Op whose result nobody reads any more. Its register keeps the value that it had before.
+void Fuser::drop(u32 def) {
+    Op& op = unit_.ops[def];
+    facts_[op.dst].bits = 64;
+    facts_[op.dst].copy_of = kNoReg;
+    op.kind = Kind::Nop;
 }
 
 // Lets `reader` use the operand (lhs) of `def` instead of its result. See bpf_jit_fuse.h.
@@ -58,9 +66,7 @@ bool Fuser::absorb_operand(Reg result, u32 def, u32 reader) {
     Op& op = unit_.ops[def];
     if (op.lhs != result) return unchanged(op.lhs, def, reader);
     if (!only_reader(result, def, reader)) return false;
-    op.kind = Kind::Nop;
-    facts_[result].bits = 64;  // what was known is of the result that is no more
-    facts_[result].copy_of = kNoReg;
+    drop(def);
     return true;
 }
 
@@ -163,6 +169,9 @@ bool Fuser::fuse_wider_load(u32 i) {
         shl.kind = shift_kind;
         return false;
     }
+    drop(high_def);
+    drop(low_def);
+    drop(shift);
     Address at = low_load.at;
     Reg dst = op.dst;
     RegSet live_out = op.live_out;
@@ -175,6 +184,69 @@ bool Fuser::fuse_wider_load(u32 i) {
     op.live_out = live_out;
     op.leader = leader;
     return true;
+}
+
+static bool has_memory_form(u8 code) {
+    return code == BPF_ADD || code == BPF_AND || code == BPF_OR || code == BPF_XOR;
+}
+
+// t op= y, then z = t, which nobody else reads: z = t op y
+bool Fuser::fuse_move(u32 i) {
+    Op& op = unit_.ops[i];
+    if (!op.wide) return false;
+    u32 def = find_def(op.lhs, i);
+    if (def == kNone) return false;
+    const Op alu = unit_.ops[def];
+    if (alu.kind != Kind::Alu || !has_memory_form(alu.code) || alu.lhs != alu.dst) return false;
+    if (!only_reader(op.lhs, def, i) || !unchanged(alu.rhs, def, i)) return false;
+    if (!absorb_operand(op.lhs, def, i)) return false;
+    op.kind = Kind::Alu;
+    op.code = alu.code;
+    op.wide = alu.wide;
+    op.lhs = alu.lhs;
+    op.rhs = alu.rhs;
+    return true;
+}
+
+// t = load, then x op= t, which nobody else reads: the operation takes it from memory
+bool Fuser::fuse_load_operand(u32 i) {
+    Op& op = unit_.ops[i];
+    if (!has_memory_form(op.code) || op.lhs == op.rhs) return false;
+    if (op.dst != op.lhs && op.dst != op.rhs) return false;
+    Reg loaded = op.dst == op.lhs ? op.rhs : op.lhs;
+    u32 def = find_def(loaded, i);
+    if (def == kNone) return false;
+    Op& load = unit_.ops[def];
+    if (!is_plain_load(load) || load.size != (op.wide ? Width::W64 : Width::W32)) return false;
+    if (!only_reader(loaded, def, i) || !memory_quiet(def, i)) return false;
+    if (!unchanged(load.at, def, i)) return false;
+    op.kind = Kind::AluMem;
+    op.size = load.size;
+    op.at = load.at;
+    op.lhs = op.rhs = kNoReg;
+    drop(def);
+    return true;
+}
+
+// A load from the stack of what was stored there: the register, if it still holds it
+bool Fuser::forward_store(u32 i) {
+    Op& op = unit_.ops[i];
+    bool plain = is_plain_load(op) && (op.size == Width::W32 || op.size == Width::W64);
+    if (!plain || op.at.base != BPF_REG_10 || op.at.index != kNoReg) return false;
+    for (u32 k = i; k-- > block_start_ && i - k <= kWindow;) {
+        const Op& store = unit_.ops[k];
+        if (store.kind == Kind::Load && !store.ordered) continue;
+        if (!has_effect(store) || (leaves_block(store) && is_branch(store))) continue;
+        if (store.kind != Kind::Store || store.ordered || store.size != op.size) return false;
+        if (store.at.base != BPF_REG_10 || store.at.index != kNoReg) return false;
+        if (store.at.disp != op.at.disp || !unchanged(store.rhs, k, i)) return false;
+        op.kind = Kind::Mov;
+        op.wide = op.size == Width::W64;
+        op.lhs = store.rhs;
+        op.at = Address{};
+        return true;
+    }
+    return false;
 }
 
 // x & m, then a jump on zero or not: one test
@@ -229,7 +301,7 @@ bool Fuser::fuse_compare_memory(u32 i) {
     op.at = load.at;
     op.size = load.size;
     op.lhs = kNoReg;
-    load.kind = Kind::Nop;
+    drop(def);
     return true;
 }
 

@@ -33,6 +33,7 @@ enum class Kind : u8 {
     Extend,        // dst = the low `size` of lhs, sign- or zero-extended (sign: to 32 or 64 bits)
     Alu,           // dst = lhs `code` rhs
     AluConst,      // dst = lhs `code` imm
+    AluMem,        // dst = dst `code` *(size*)address, as wide as the access
     Neg,           // dst = -lhs
     Swap,          // dst = lhs with its low `size` bytes reversed, zero-extended
     Rotate,        // dst = lhs rotated left by imm

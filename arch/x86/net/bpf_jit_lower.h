@@ -65,6 +65,7 @@ private:
     // bpf_jit_alu.cc
     void alu(const Op& op);
     void alu_const(const Op& op);
+    void alu_memory(const Op& op);
     void add_const(const Op& op, s64 value);
     bool multiply_const(const Op& op);
     void commutative(const Op& op);

@@ -298,6 +298,40 @@ private:
             put(BPF_STX | BPF_MEM | size, kBase, reg(), off, 0);
     }
 
+    // Stored to the stack and loaded again; sometimes with a store or a write of the register between.
+    void through_stack() {
+        const u32 size = chance(50) ? BPF_W : BPF_DW, value = reg(), p = other(value);
+        const s32 off = -8 * static_cast<s32>(1 + below(kStackSlots));
+        put(BPF_STX | BPF_MEM | size, 10, value, off, 0);
+        if (chance(30)) plain_alu();
+        if (chance(20)) put(BPF_STX | BPF_MEM | size_code(), 10, reg(), off, 0);
+        if (chance(10)) put(BPF_STX | BPF_MEM | BPF_W, 10, reg(), off + 4, 0);
+        if (chance(10)) put(BPF_ST | BPF_MEM | size_code(), 10, 0, off, interesting());
+        if (chance(10)) branch(0);
+        out_.push_back(mov_reg(p, 10));
+        put(BPF_ALU64 | BPF_ADD | BPF_K, p, 0, 0, off);
+        if (chance(90)) return put(BPF_LDX | BPF_MEM | size, p, p, 0, 0);
+        put(BPF_LDX | BPF_MEM | size_code(), p, p, 0, 0);
+    }
+
+    // Loaded, joined with another, moved there.
+    void load_operand() {
+        static const u32 ops[] = {BPF_ADD, BPF_SUB, BPF_MUL, BPF_OR, BPF_AND, BPF_XOR};
+        const u32 t = reg(), x = other(t), code = alu_class() | ops[below(6)];
+        put(BPF_LDX | BPF_MEM | (chance(80) ? chance(50) ? BPF_W : BPF_DW : size_code()), t, kBase,
+            static_cast<s32>(below(240)), 0);
+        if (chance(20)) plain_alu();
+        if (chance(15)) put(BPF_STX | BPF_MEM | size_code(), kBase, reg(), s32(below(240)), 0);
+        if (chance(40)) {
+            put(code | BPF_X, x, t, 0, 0);
+        } else {
+            put(code | BPF_X, t, x, 0, 0);
+            if (chance(20)) plain_alu();
+            put((chance(80) ? BPF_ALU64 : BPF_ALU) | BPF_MOV | BPF_X, x, t, 0, 0);
+        }
+        if (chance(70)) out_.push_back(mov_imm(t, interesting()));
+    }
+
     // Neighbouring loads put together; sometimes not neighbours, or with a store between.
     void wide_load() {
         static const u32 sizes[] = {BPF_B, BPF_H, BPF_W};
@@ -390,7 +424,7 @@ private:
     }
 
     void snippet() {
-        switch (below(13)) {
+        switch (below(15)) {
             case 0:
                 return rotate();
             case 1:
@@ -410,6 +444,10 @@ private:
                 return chance(50) ? atomic() : call();
             case 9:
                 return chance(50) ? masked_offset() : call_with_callback();
+            case 10:
+                return through_stack();
+            case 11:
+                return load_operand();
             default:
                 return plain_alu();
         }
