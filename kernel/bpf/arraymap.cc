@@ -222,6 +222,7 @@ constinit const MapOps kArrayMapOps = {
     .copy_value = copy_value,
     .batch_commands = kBatchLookup | kBatchUpdate,
     .emit_lookup = emit_lookup,
+    .null_by_jump = true,
     .direct_value = direct_value,
     .meta_equal = meta_equal,
     .mmap = mmap,

@@ -81,13 +81,56 @@ const void* map_operation(const Map* map, u32 helper) {
     }
 }
 
+// The condition behind an inlined lookup, if it asks for null and the null itself is of no use afterwards:
+// where null goes, and where values go.
+struct NullTest {
+    bool found;
+    u32 null, value;
+};
+NullTest null_test_behind(const Fixups& fix, u32 insn) {
+    const u32 test = insn + 1;
+    if (!fix.verified || !fix.kept(test)) return {};
+    const bpf_insn& jump = fix.env.insns[test];
+    const InsnAux* aux = fix.env.aux.data();
+    const bool equal = jump.code == (BPF_JMP | BPF_JEQ | BPF_K);
+    if (!equal && jump.code != (BPF_JMP | BPF_JNE | BPF_K)) return {};
+    if (jump.dst_reg != BPF_REG_0 || jump.imm != 0 || aux[test].is_target || aux[test].nospec)
+        return {};
+    const u32 target = u32(jump_target(jump, test)), behind = test + 1;
+    if (!fix.kept(target) || !fix.kept(behind)) return {};  // it goes one way only
+    const u32 null = equal ? target : behind;
+    if (aux[null].live & 1u << BPF_REG_0) return {};
+    return {true, null, equal ? behind : target};
+}
+
+// The instructions with the test in them: what would have given null goes where null goes.
+void emit_with_test(Fixups& fix, const bpf_insn* insns, u32 count, const NullTest& test, u32 insn) {
+    const bool sets_null = count > 2 && insns[count - 2].code == (BPF_JMP | BPF_JA);
+    const u32 body = sets_null ? count - 2 : count;
+    for (u32 i = 0; i < body; ++i) {
+        if (is_branch(insns[i]) && i + 1 + u32(insns[i].off) >= body) {
+            fix.out.emit_jump(insns[i], test.null);
+        } else {
+            fix.out.emit(insns[i]);
+        }
+    }
+    if (test.value != insn + 2) fix.out.emit_jump(insn_goto(), test.value);
+    fix.next_kept[insn + 1] = insn + 2;
+}
+
 // The type's own instructions instead of a lookup; false: it has none.
-bool inline_lookup(Fixups& fix, const Map* map) {
+bool inline_lookup(Fixups& fix, u32 insn, const Map* map) {
     constexpr u32 kCapacity = 16;
     bpf_insn insns[kCapacity];
     if (!map->ops->emit_lookup) return false;
     const u32 count = map->ops->emit_lookup(map, insns, kCapacity);
     if (count == 0 || count > kCapacity) return false;
+    if (map->ops->null_by_jump) {
+        if (const NullTest test = null_test_behind(fix, insn); test.found) {
+            emit_with_test(fix, insns, count, test, insn);
+            return true;
+        }
+    }
     for (u32 i = 0; i < count; ++i) fix.out.emit(insns[i]);
     return true;
 }
@@ -133,7 +176,7 @@ Result<void> fix_helper_call(Fixups& fix, u32 insn) {
     }
     const void* address = nullptr;
     if (aux.map && !aux.maps_differ) {
-        if (helper == BPF_FUNC_map_lookup_elem && inline_lookup(fix, aux.map)) return {};
+        if (helper == BPF_FUNC_map_lookup_elem && inline_lookup(fix, insn, aux.map)) return {};
         address = map_operation(aux.map, helper);
     }
     if (!address) address = address_of(proto->function);

@@ -318,6 +318,26 @@ constexpr MapOps kInlineMapOps = {
     .direct_value = [](const Map*, u32 offset) { return Result<u64>(0x1'2345'0000 + offset); },
 };
 
+// With a way out to null, as arrays have it.
+constexpr bpf_insn kIndexLoad = insn_load(BPF_W, BPF_REG_0, BPF_REG_2, 0);
+constexpr bpf_insn kIndexAdd = test::alu_reg(BPF_ADD, BPF_REG_0, BPF_REG_1);
+constexpr bpf_insn index_check(s16 distance) {
+    return insn_jump_imm(BPF_JGE, BPF_REG_0, 5, distance);
+}
+constexpr MapOps kIndexMapOps = {
+    .lookup = find_seven,
+    .emit_lookup =
+        [](const Map*, bpf_insn* out, u32) {
+            out[0] = kIndexLoad;
+            out[1] = index_check(2);
+            out[2] = kIndexAdd;
+            out[3] = insn_goto(1);
+            out[4] = insn_mov_imm(BPF_REG_0, 0);
+            return u32{5};
+        },
+    .null_by_jump = true,
+};
+
 TEST(Calls, HelpersAreEntriesOfATable) {
     Program program({helper_call(BPF_FUNC_ktime_get_ns), helper_call(BPF_FUNC_get_prandom_u32),
                      helper_call(BPF_FUNC_ktime_get_ns), kExit});
@@ -366,6 +386,50 @@ TEST(Calls, LookupsAreInlined) {
     program.env.aux[1].map = &map;
     program.expect({insn_jump_imm(BPF_JEQ, BPF_REG_1, 0, 3), insn_mov_imm(BPF_REG_0, 1),
                     insn_goto(1), insn_mov_imm(BPF_REG_0, 2), kExit});
+}
+
+// A lookup, the condition behind it, two instructions and the end.
+class InlinedLookup : public ::testing::Test {
+protected:
+    void SetUp() override { map_.ops = &kIndexMapOps; }
+    static constexpr bpf_insn kFirst = insn_mov_imm(BPF_REG_0, 7);
+    static constexpr bpf_insn kSecond = insn_mov_imm(BPF_REG_0, 2);
+
+    template <class Prepare, u32 N>
+    void expect(const bpf_insn& condition, Prepare prepare, const bpf_insn (&insns)[N]) {
+        Program program({helper_call(BPF_FUNC_map_lookup_elem), condition, kFirst, kSecond, kExit});
+        program.env.ops = &kOps;
+        program.env.aux[0].map = &map_;
+        prepare(program.env.aux);
+        program.expect(insns);
+    }
+    Map map_;
+};
+
+TEST_F(InlinedLookup, GoesWhereNullGoes) {
+    expect(insn_jump_imm(BPF_JEQ, BPF_REG_0, 0, 1), [](auto& aux) { aux[3].live = 0x7fe; },
+           {kIndexLoad, index_check(2), kIndexAdd, kFirst, kSecond, kExit});
+    expect(insn_jump_imm(BPF_JNE, BPF_REG_0, 0, 1), [](auto& aux) { aux[2].live = 0x7fe; },
+           {kIndexLoad, index_check(2), kIndexAdd, insn_goto(1), kFirst, kSecond, kExit});
+}
+
+TEST_F(InlinedLookup, GivesNullWhereItIsOfUse) {
+    const auto whole = [&](const bpf_insn& condition, auto prepare) {
+        expect(condition, prepare,
+               {kIndexLoad, index_check(2), kIndexAdd, insn_goto(1), insn_mov_imm(BPF_REG_0, 0),
+                condition, kFirst, kSecond, kExit});
+    };
+    const auto unused = [](auto& aux) { aux[2].live = aux[3].live = 0x7fe; };
+    const bpf_insn equal = insn_jump_imm(BPF_JEQ, BPF_REG_0, 0, 1);
+    whole(equal, [](auto& aux) { aux[2].live = 0x7fe; });  // read at its target
+    whole(insn_jump_imm(BPF_JNE, BPF_REG_0, 0, 1), [](auto& aux) { aux[3].live = 0x7fe; });
+    whole(insn_jump_imm(BPF_JEQ, BPF_REG_0, 1, 1), unused);  // another question
+    whole(insn_jump_imm(BPF_JEQ, BPF_REG_1, 0, 1), unused);
+    whole(insn_jump_imm(BPF_JGE, BPF_REG_0, 0, 1), unused);
+    whole(equal, [&](auto& aux) {
+        unused(aux);
+        aux[1].is_target = true;
+    });
 }
 
 TEST(Calls, UnknownHelpersAreRefused) {

@@ -97,6 +97,8 @@ struct MapOps {
     // Instructions that look up (R1 map, R2 key -> R0 value or null) without a call; their number,
     // or 0.
     u32 (*emit_lookup)(const Map* map, bpf_insn* out, u32 capacity);
+    // They give null only by a jump behind their last one, or to "r0 = 0" behind "goto +1" at their end.
+    bool null_by_jump;
     // The address of value bytes [offset, ...) of a map usable by BPF_PSEUDO_MAP_VALUE (.rodata,
     // .data).
     Result<u64> (*direct_value)(const Map* map, u32 offset);

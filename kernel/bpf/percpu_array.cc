@@ -179,6 +179,7 @@ constinit const MapOps kPercpuArrayMapOps = {
     .update_from_user = update_from_user,
     .batch_commands = kBatchLookup | kBatchUpdate,
     .emit_lookup = emit_lookup,
+    .null_by_jump = true,
     .meta_equal = map_meta_equal,
 };
 
