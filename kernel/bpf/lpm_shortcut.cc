@@ -21,13 +21,13 @@ u32 first_bits_of(const Shortcut* table, const u8* data) {
 }
 
 // Of places below which nothing is.
-constinit const Wide kNothing{.runs = 1, .before = {0, 1, 1, 1, 1, 1, 1, 1}, .starts = {1}};
+constinit const Wide kNothing{.runs = 1};
 
 // The releases pair with the acquires of readers.
 void put(const LpmTrie* trie, Shortcut* table, u32 first_bits, u32 entry) {
     if (is_direct(trie)) {
         const Wide* wide = entry ? trie->wide(entry) : &kNothing;
-        table->wide(first_bits).store(wide, Order::Release);
+        table->wide(Shortcut::place_of(first_bits)).store(wide, Order::Release);
         return;
     }
     Atomic<u64>& place = table->hashed(table->hash(first_bits));
@@ -50,11 +50,12 @@ void put_covers(const LpmTrie* trie, Shortcut* table, const u8* data, u32 prefix
     const u32 first = first_bits_of(table, data) & ~(places - 1);
     u32 known = 0;
     bool longer = false;
-    for (u32 place = first; place < first + places; ++place) {
-        const u32 before = table->cover(place).load(Order::Relaxed);
+    for (u32 bits = first; bits < first + places; ++bits) {
+        Atomic<u32>& place = table->cover(Shortcut::place_of(bits));
+        const u32 before = place.load(Order::Relaxed);
         if (before != known) longer = before && trie->leaf(before)->prefixlen() > prefixlen;
         known = before;
-        if (!longer) table->cover(place).store(cover, Order::Release);
+        if (!longer) place.store(cover, Order::Release);
     }
 }
 
@@ -157,7 +158,8 @@ bool fill_place(const LpmTrie* trie, Shortcut* table) {
     data[0] = static_cast<u8>(table->next >> 8);
     data[1] = static_cast<u8>(table->next);
     put(trie, table, table->next, crossing(trie, table->nibbles, data));
-    table->cover(table->next).store(cover_of(trie, data, Shortcut::kDirectBits), Order::Relaxed);
+    table->cover(Shortcut::place_of(data))
+        .store(cover_of(trie, data, Shortcut::kDirectBits), Order::Relaxed);
     ++table->next;
     return true;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Inside of lpm_trie: the table that leads from the first bits of a key to what lies below them.
 //
-//     Direct, keys of 4 bytes:      place = the first 16 bits
+//     Direct, keys of 4 bytes:      place = the first 16 bits, as a number whose low byte comes first
 //                                   [ wide node (lpm_wide.h), or one with nothing in it ]
 //                                   [ longest prefix of 8 to 16 bits that covers all below ]
 //     Hashed, keys of 5 and more:   place = hash of the first 28 bits, twice as many as prefixes
@@ -38,6 +38,9 @@ struct Shortcut {
     static size_t bytes(bool direct, u32 place_bits) {
         return __builtin_offsetof(Shortcut, places) + (size_t{direct ? 12u : 8u} << place_bits);
     }
+    // Of the direct kind.
+    static ALWAYS_INLINE u32 place_of(const u8* data) { return load_unaligned<u16>(data); }
+    static constexpr u32 place_of(u32 first_bits) { return __builtin_bswap16(u16(first_bits)); }
     // All are accessed by readers at any time.
     ALWAYS_INLINE Atomic<const Wide*>& wide(u32 place) {
         return host::atomic_at<const Wide*>(places + place);

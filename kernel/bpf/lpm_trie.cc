@@ -108,10 +108,18 @@ NOINLINE void* lookup_limited(const LpmTrie* trie, const u8* key) {
 // Where the wide node leads on, or is not known, or has nothing.
 NOINLINE void* look_further(const LpmTrie* trie, const u8* key, const Wide* wide) {
     const u8* data = key + kLengthBytes;
-    const u32 entry = wide ? load_run(wide, data[kWideByte]) : 0;
-    Leaf* leaf = entry ? descend(trie, Key4(data), entry, wide) : nullptr;
+    u32 entry = wide ? load_run(wide, data[kWideByte]) : 0;
+    Leaf* leaf = nullptr;
+    if (entry) {
+        leaf = descend(trie, Key4(data), entry, wide);
+    } else if (wide && !wide->deep) {
+        // A newer table may be there by now; it is as good.
+        Shortcut* table = trie->shortcut.dereference();
+        entry = table->cover(Shortcut::place_of(data)).load(Order::Acquire);
+        if (LIKELY(entry != 0)) leaf = trie->short_leaf(entry);
+    }
     if (!leaf) leaf = look_from_top<Key4>(trie, data);
-    return leaf ? trie->value(leaf) : nullptr;
+    return leaf ? reinterpret_cast<u8*>(leaf) + kValueOffset4 : nullptr;
 }
 
 // To most of all values it is three steps, the third by the caller, of which each needs the one before.
@@ -124,19 +132,15 @@ void* lookup4(Map* map, const void* key_bytes) {
     if (UNLIKELY(load_unaligned<u32>(key) != 32)) return lookup_limited(trie, key);
     Shortcut* table = trie->shortcut.dereference();
     if (UNLIKELY(!table)) return look_further(trie, key, nullptr);
-    const u32 place = Key4(key + kLengthBytes).bits >> (32 - Shortcut::kDirectBits);
+    const u32 place = Shortcut::place_of(key + kLengthBytes);
     const Wide* wide = table->wide(place).load(Order::Acquire);
     // Where the run is likely to be; most nodes have two lines or four.
     __builtin_prefetch(reinterpret_cast<const u8*>(wide) + 64);
     __builtin_prefetch(reinterpret_cast<const u8*>(wide) + 128);
     const size_t run = run_at<Bits>(wide, key[kLengthBytes + kWideByte]);
-    u32 entry = wide->entries[run].load(Order::Acquire);
-    if (UNLIKELY(wide->deep)) return look_further(trie, key, wide);
-    if (UNLIKELY(!entry)) {
-        entry = table->cover(place).load(Order::Acquire);
-        if (!entry) return look_further(trie, key, nullptr);
-    }
-    return reinterpret_cast<u8*>(trie->leaf(entry)) + kValueOffset4;
+    const u32 entry = wide->entries[run].load(Order::Acquire);
+    if (UNLIKELY(!(entry & kShortLeaf))) return look_further(trie, key, wide);
+    return reinterpret_cast<u8*>(trie->short_leaf(entry)) + kValueOffset4;
 }
 
 void* lookup_any(Map* map, const void* key) {
@@ -220,7 +224,7 @@ u32 leaf_entry_after(const LpmTrie* trie, const u8* data, u32 prefixlen) {
             }
             if (prefixlen <= kWideEnd) break;
             entry = load_run(wide, slot);
-            if (!is_deep(trie, entry)) break;
+            if (!is_deep(entry)) break;
             continue;
         }
         if (prefixlen <= 4 * depth + 4) {

@@ -65,11 +65,17 @@ using host::Order;
 inline constexpr u32 kLengthBytes = 4;  // a key begins with its prefix length
 inline constexpr u32 kMaxDataBytes = 256;
 
-// What a slot holds: 0, or an object's number, with this bit if it is a leaf.
-inline constexpr u32 kLeaf = ObjectSpace::kUserBit;
+// What a slot holds: 0, or an object's number, with one of these bits if it is a leaf: of a prefix that may
+// stand in a wide node's own runs (lpm_wide.h), or of a longer one.
+inline constexpr u32 kShortLeaf = 1;
+inline constexpr u32 kLongLeaf = 2;
+static_assert((kShortLeaf | kLongLeaf) == ObjectSpace::kUserBits);
 
 constexpr bool is_leaf(u32 entry) {
-    return entry & kLeaf;
+    return entry & (kShortLeaf | kLongLeaf);
+}
+constexpr u32 number_of(u32 entry) {
+    return entry & ~(kShortLeaf | kLongLeaf);
 }
 
 struct Leaf {
@@ -113,8 +119,8 @@ struct Wide {
     u32 mask;
     u16 runs;
     u16 deep;  // so many entries may be
-    u8 before[8];
-    u32 starts[8];
+    u8 upto[8];
+    u32 ends[8];
     Atomic<u32> entries[1];
 
     u32 count() const { return header.half; }
@@ -171,7 +177,10 @@ struct LpmTrie : Map {
     host::Atomic<u32> holes{};          // not 0: there may be empty entries in nodes
 
     ALWAYS_INLINE lpm::Leaf* leaf(u32 entry) const {
-        return reinterpret_cast<lpm::Leaf*>(space.at(entry & ~lpm::kLeaf));
+        return reinterpret_cast<lpm::Leaf*>(space.at(lpm::number_of(entry)));
+    }
+    ALWAYS_INLINE lpm::Leaf* short_leaf(u32 entry) const {
+        return reinterpret_cast<lpm::Leaf*>(space.at_tagged<lpm::kShortLeaf>(entry));
     }
     ALWAYS_INLINE lpm::Node* node(u32 entry) const {
         return reinterpret_cast<lpm::Node*>(space.at(entry));

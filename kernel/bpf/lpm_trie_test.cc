@@ -269,6 +269,11 @@ TEST_P(LpmModelTest, ManyPrefixes) {
         if (i % 3 == 0 && !there.empty()) {
             prefix.data.replace(0, 2, there[random_() % there.size()].data, 0, 2);
         }
+        // Below 10/8 wide nodes of every size, none of them with long prefixes.
+        if (size == 4 && i % 5 == 2) {
+            prefix = ipv4(10, i / 5 % 8, random_() % 256, 0, 17 + random_() % 8);
+        }
+        if (size == 4 && prefix.data[0] == 10) prefix.length = std::min(prefix.length, 24u);
         ASSERT_EQ(trie.update(prefix, i), 0);
         values[name(prefix)] = i;
         there.push_back(prefix);

@@ -156,7 +156,7 @@ s64 Writer::replace(Atomic<u32>* slot, u32 leaf, u64 flags) {
     if (flags == BPF_NOEXIST) return -to_int(Errno::Exist);
     const u32 old = slot->load(Order::Relaxed);
     publish(slot, leaf);
-    trie_->space.free_rcu(old & ~kLeaf);
+    trie_->space.free_rcu(number_of(old));
     return 0;
 }
 
@@ -213,7 +213,7 @@ s64 Writer::insert_here(Slot slot, u32 there, u32 leaf, u64 flags) {
 Atomic<u32>* Writer::deep_entry(Wide* wide) const {
     if (prefixlen_ <= kWideEnd) return nullptr;
     Atomic<u32>* entry = &wide->entries[run_at(wide, data_[kWideByte])];
-    return is_deep(trie_, entry->load(Order::Relaxed)) ? entry : nullptr;
+    return is_deep(entry->load(Order::Relaxed)) ? entry : nullptr;
 }
 
 u32 Writer::make_wide(const WideChange& change) {
@@ -245,7 +245,7 @@ s64 Writer::insert_into_wide(Slot slot, u32 leaf, u64 flags) {
     publish(slot.at, made);
     trie_->space.free_rcu(holder);
     if (entry) {
-        trie_->space.free_rcu(change.gone & ~kLeaf);
+        trie_->space.free_rcu(number_of(change.gone));
     } else {
         ++trie_->count;
     }
@@ -318,7 +318,7 @@ s64 Writer::erase_locked() {
     if (is_leaf(entry)) {
         if (!is_ours(entry)) return kNoEnt;
         publish(slot.at, 0);
-        trie_->space.free_rcu(entry & ~kLeaf);
+        trie_->space.free_rcu(number_of(entry));
         --trie_->count;
         return 0;
     }
@@ -335,7 +335,7 @@ s64 Writer::erase_locked() {
         if (is_leaf(entry)) {
             if (!is_ours(entry)) return kNoEnt;
             remove(anchor, slot, next);
-            trie_->space.free_rcu(entry & ~kLeaf);
+            trie_->space.free_rcu(number_of(entry));
             --trie_->count;
             return 0;
         }
@@ -370,7 +370,7 @@ s64 Writer::erase_in_wide(const Way& above, Slot slot) {
         }
         trie_->space.free_rcu(holder);
     }
-    trie_->space.free_rcu(gone & ~kLeaf);
+    trie_->space.free_rcu(number_of(gone));
     --trie_->count;
     return 0;
 }
@@ -472,7 +472,7 @@ u32 make_leaf(LpmTrie* trie, const u8* data, u32 prefixlen, const void* value) {
     leaf->header.half = static_cast<u16>(prefixlen);
     __builtin_memcpy(leaf->data(), data, trie->data_size);
     store_new_value(trie, trie->value(leaf), value);
-    return number | kLeaf;
+    return number | (prefixlen <= kWideEnd ? kShortLeaf : kLongLeaf);
 }
 
 // Enough for a chain of nodes down a key of 2048 bits.
@@ -498,7 +498,7 @@ s64 update(Map* map, const void* key, const void* value, u64 flags) {
         const bool again = outcome.result == kNoMem && refills < kMaxRefills && !host::in_nmi() &&
                            trie->space.refill(outcome.missing);
         if (again) continue;
-        trie->space.free(leaf & ~kLeaf);
+        trie->space.free(number_of(leaf));
         return outcome.result;
     }
 }

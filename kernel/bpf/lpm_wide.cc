@@ -27,7 +27,7 @@ public:
     // In the order of slots, the first at 0.
     void run(u32 slot, u32 entry) {
         if (runs_ && made_->entries[runs_ - 1].load(Order::Relaxed) == entry) return;
-        set(made_->starts, slot);
+        if (slot) set(made_->ends, slot - 1);
         made_->entries[runs_++].store(entry, Order::Relaxed);
     }
     // After the last run.
@@ -39,10 +39,10 @@ public:
         return false;
     }
     void finish() {
-        u32 before = 0;
+        u32 ended = 0;
         for (u32 i = 0; i < kWords; ++i) {
-            made_->before[i] = static_cast<u8>(before);
-            before += count_bits32(made_->starts[i]);
+            ended += count_bits32(made_->ends[i]);
+            made_->upto[i] = static_cast<u8>(ended);
         }
         made_->runs = static_cast<u16>(runs_);
         made_->header.half = static_cast<u16>(runs_ + hidden_);
@@ -121,10 +121,13 @@ u32 WideChange::size_class() const {
 // The runs of the new node. Where the old ones begin, and where the change does and what is behind it, one
 // may begin.
 WideChange::Painted WideChange::paint(const LpmTrie* trie, WideWriter& writer) const {
-    const u32 none[kWords] = {1};
-    const u32* starts = old ? old->starts : none;
-    u32 places[kWords];
-    for (u32 i = 0; i < kWords; ++i) places[i] = starts[i];
+    u32 starts[kWords], places[kWords];
+    u32 carry = 1;
+    for (u32 i = 0; i < kWords; ++i) {
+        const u32 ends = old ? old->ends[i] : 0;
+        places[i] = starts[i] = ends << 1 | carry;
+        carry = ends >> 31;
+    }
     set(places, range.first);
     if (range.last != 255) set(places, range.last + 1);
 
@@ -154,7 +157,7 @@ void WideChange::write(const LpmTrie* trie, Wide* made, const u8* data) const {
     made->header.small = kWideByte;
     made->path = (load_be32(data) >> 8 & kWideMask) | 4;
     made->mask = kWideMask;
-    for (u32& word : made->starts) word = 0;
+    for (u32& word : made->ends) word = 0;
     WideWriter writer(made);
     const Painted painted = paint(trie, writer);
     const u32 all = old ? old->count() : 0;

@@ -5,8 +5,8 @@
 //
 //     the 256 values of the byte, in runs that have the same longest prefix
 //
-//     starts   1 0 0 0 0 1 0 0 1 0 1 0 0 ...      256 bits: where a run begins; `before`: how many do
-//                                                 so before each of the eight words
+//     ends     0 0 0 0 1 0 0 1 0 1 0 0 0 ...      256 bits: where a run ends, but for the last; `upto`: how
+//                                                 many do so up to the end of each of the eight words
 //     entries  [ leaf /20 | leaf /23 | deep | leaf /20 | ... ][ hidden, hidden ... ]
 //                one of each run, 0: no prefix of these        prefixes that longer ones cover in whole
 //
@@ -29,8 +29,8 @@ struct Range {
     u32 length;  // in bits of the key; kDeep: more than 24
 };
 
-ALWAYS_INLINE bool is_deep(const LpmTrie* trie, u32 entry) {
-    return entry && (!is_leaf(entry) || trie->leaf(entry)->prefixlen() > kWideEnd);
+ALWAYS_INLINE bool is_deep(u32 entry) {
+    return entry && !(entry & kShortLeaf);
 }
 inline Range range_of(u32 slot, u32 prefixlen) {
     if (prefixlen > kWideEnd) return {slot, slot, kDeep};

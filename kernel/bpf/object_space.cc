@@ -107,14 +107,14 @@ bool ObjectSpace::refill_cpu(u32 size_class, u32 cpu) {
     for (;;) {
         const Run run = carve(size_class);
         if (run.count) {
-            const u32 units = sizes_[size_class] / kUnit;
+            const u32 step = sizes_[size_class] / kScale;
             u32 number = run.first;
-            for (u32 i = 0; i < run.count; ++i, number += units) {
+            for (u32 i = 0; i < run.count; ++i, number += step) {
                 auto* header = reinterpret_cast<ObjectHeader*>(at(number));
                 header->size_class = static_cast<u8>(size_class);
-                header->link.store(number + units, Order::Relaxed);
+                header->link.store(number + step, Order::Relaxed);
             }
-            free_[size_class].push_chain_to(cpu, run.first, number - units, Link{this});
+            free_[size_class].push_chain_to(cpu, run.first, number - step, Link{this});
             return true;
         }
         if (!add_chunk(size_class)) return false;
@@ -125,7 +125,7 @@ ObjectSpace::Run ObjectSpace::carve(u32 size_class) {
     Guard<Lock, IrqSave> guard(lock_);
     Fresh& fresh = fresh_[size_class];
     const Run run{fresh.next, fresh.left < kRun ? fresh.left : kRun};
-    fresh.next += run.count * (sizes_[size_class] / kUnit);
+    fresh.next += run.count * (sizes_[size_class] / kScale);
     fresh.left -= run.count;
     return run;
 }
@@ -169,7 +169,7 @@ void ObjectSpace::install_chunk(u32 size_class, u8* base, size_t bytes) {
     table->zeros[number].store(reinterpret_cast<uintptr_t>(base) - zero_before(number),
                                Order::Relaxed);
     Fresh& fresh = fresh_[size_class];
-    fresh.next = number << kOffsetBits;
+    fresh.next = number << kChunkShift;
     fresh.left = static_cast<u32>(bytes / sizes_[size_class]);
     fresh.bytes += bytes;
 }

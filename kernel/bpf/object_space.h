@@ -3,12 +3,12 @@
 // allocates from. Memory follows use, alloc and free work in any context, and what is freed comes back
 // only after an RCU grace period.
 //
-//     number:  [ 0 | chunk, 13 bits | offset in the chunk, in units of 8 bytes: 18 bits ]      0: none
+//     number:  [ chunk, 12 bits | offset in the chunk, in units of 8 bytes: 18 bits | 00 ]      0: none
 //     table:   [-]  [1] ──> chunk of size class 0   [2] ──> chunk of class 3   [3] ──> ...
 //
 // Where an object is follows from its number without its class: a table of a few kilobytes, a shift
-// and an addition. The highest bit of a number is 0: the user's. The table is replaced by one of twice
-// the size when it is full.
+// and an addition. The two lowest bits of a number are 0: the user's (at_tagged()). The table is replaced
+// by one of twice the size when it is full.
 //
 // Each class has a free list (percpu_freelist) and a chunk that new objects are carved from, a run at a
 // time. Chunks grow with the class, from some hundred bytes to two megabytes, so that a small map stays
@@ -44,7 +44,7 @@ static_assert(sizeof(ObjectHeader) == 8);
 class ObjectSpace {
 public:
     static constexpr u32 kNone = 0;
-    static constexpr u32 kUserBit = 1u << 31;
+    static constexpr u32 kUserBits = 3;
     static constexpr u32 kMaxClasses = 12;
 
     // Sizes in bytes, multiples of 8. False: no memory, nothing left behind.
@@ -54,11 +54,15 @@ public:
     // callback is in flight, try again after a grace period. True for a space never created, too.
     [[nodiscard]] bool try_destroy();
 
-    ALWAYS_INLINE u8* at(u32 number) const {
+    ALWAYS_INLINE u8* at(u32 number) const { return at_tagged<0>(number); }
+    // Of a number in which the user's bits are kTag: as quick.
+    template <u32 kTag>
+    ALWAYS_INLINE u8* at_tagged(u32 tagged) const {
+        static_assert(kTag <= kUserBits);
         // Acquire pairs with the release in use_table(), where the table was replaced.
         const host::Atomic<uintptr_t>* zeros = zeros_.load(host::Order::Acquire);
-        const uintptr_t zero = zeros[number >> kOffsetBits].load(host::Order::Relaxed);
-        return reinterpret_cast<u8*>(zero + size_t{number} * kUnit);
+        const uintptr_t zero = zeros[tagged >> kChunkShift].load(host::Order::Relaxed);
+        return reinterpret_cast<u8*>(zero + size_t{tagged} * kScale) - kTag * kScale;
     }
 
     // kNone: call refill() and try again; in an NMI that is not possible, and it is done later.
@@ -77,7 +81,9 @@ public:
 private:
     static constexpr u32 kUnit = 8;
     static constexpr u32 kOffsetBits = 18;
-    static constexpr u32 kMaxChunks = 1u << (31 - kOffsetBits);
+    static constexpr u32 kScale = kUnit / (kUserBits + 1);  // bytes for each number
+    static constexpr u32 kChunkShift = kOffsetBits + 2;
+    static constexpr u32 kMaxChunks = 1u << (32 - kChunkShift);
     static constexpr size_t kMinChunk = 512;
     static constexpr size_t kMaxChunk = size_t{1} << (kOffsetBits + 3);
     static constexpr size_t kHugeFrom = size_t{1} << 20;  // a class of that size gets the largest
@@ -127,7 +133,7 @@ private:
     Table* larger_table(u32 capacity);
     // Where number 0 would be if it were in that chunk.
     static constexpr uintptr_t zero_before(u32 chunk) {
-        return size_t{chunk << kOffsetBits} * kUnit;
+        return size_t{chunk << kChunkShift} * kScale;
     }
     void use_table(Table* table);
     void install_chunk(u32 size_class, u8* base, size_t bytes) REQUIRES(lock_);

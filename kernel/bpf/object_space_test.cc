@@ -41,8 +41,10 @@ TEST_F(ObjectSpaceTest, ObjectsOfAllSizesAreDistinctAndApart) {
         for (u32 i = 0; i < test::rounds(counts[c]); ++i) {
             const u32 number = alloc(c);
             ASSERT_NE(number, 0u);
-            ASSERT_EQ(number & ObjectSpace::kUserBit, 0u);
+            ASSERT_EQ(number & ObjectSpace::kUserBits, 0u);
             ASSERT_TRUE(numbers.insert(number).second);
+            ASSERT_EQ(space_.at_tagged<1>(number | 1), space_.at(number));
+            ASSERT_EQ(space_.at_tagged<2>(number | 2), space_.at(number));
             word(number) = number;
             last_word(number, c) = number;
         }

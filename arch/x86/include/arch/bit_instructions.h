@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Set bits and a shift in one instruction each, which not every machine has (SDM vol. 2, POPCNT, SHLX).
+// Set bits and a shift in one instruction each, which not every machine has (SDM vol. 2, POPCNT, SHRX).
 #pragma once
 
 #include "kernel/lib/annotations.h"
@@ -21,13 +21,13 @@ inline bool has_bit_instructions() {
 
 // Only where has_bit_instructions(). As PortableBits of kernel/lib/count_bits.h.
 struct BitInstructions {
-    static ALWAYS_INLINE u64 count(u64 x) {
-        asm("popcnt %0, %0" : "+r"(x) : : "cc");
-        return x;
+    static ALWAYS_INLINE u64 less_count(u64 from, u64 x) {
+        asm("popcnt %1, %1\n\tsub %1, %0" : "+r"(from), "+r"(x) : : "cc");
+        return from;
     }
-    static ALWAYS_INLINE u64 shift_left32(u32 x, u32 by) {
+    static ALWAYS_INLINE u64 shift_right32(u32 x, u32 by) {
         u64 shifted;
-        asm("shlx %2, %1, %k0" : "=r"(shifted) : "rm"(x), "r"(by));
+        asm("shrx %2, %1, %k0" : "=r"(shifted) : "rm"(x), "r"(by));
         return shifted;
     }
 };
