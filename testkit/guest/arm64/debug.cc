@@ -10,7 +10,7 @@
 //
 // In the last way other CPUs pass without a stop meanwhile; the last that steps writes the BRK. A BRK that a handler
 // itself meets is only stepped over. The lock is held with everything masked, and no breakpoint may be set in this
-// file.
+// file or in what it calls under the lock.
 //
 // Hardware facts: BRK is class 0x3c, never masked, ELR_EL1 at the BRK (Arm ARM D2.8); software step D2.12:
 // MDSCR_EL1.SS with KDE, PSTATE.D clear, SPSR_EL1.SS set at the exception return; OSLAR_EL1 must be unlocked.
@@ -203,10 +203,9 @@ bool handle_brk(Frame* frame) {
     if (number != kBrkNumber) return false;
     {
         Locked locked;
-        u32 now = 0;
-        copy_nofault(&now, reinterpret_cast<const void*>(pc), sizeof(now));
-        // Another CPU has cleared it since: the instruction is there again.
-        if (find(pc) < 0) return now != kBrk;
+        // Another CPU has cleared it since: the instruction is there again. Not read by copy_nofault(), which may have
+        // a breakpoint itself.
+        if (find(pc) < 0) return *reinterpret_cast<const volatile u32*>(pc) != kBrk;
     }
     if (!this_data()->in_handler) call_handler(on_breakpoint, frame);
     if (frame->pc != pc) return true;
