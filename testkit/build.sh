@@ -12,6 +12,7 @@
 #     build/release  GCC, -O2, no validator: what users get, and what the demo runs; the tests that run it from
 #                    outside
 #     build/fuzz     Clang, libFuzzer with ASan and UBSan; unless told otherwise only the tests of suite `fuzz`
+#     build/arm64    GCC, a process on arm64 under qemu-user: the library, and the tests of testkit/foreign
 #     build/guest-x86, build/guest-arm64
 #                    GCC, the test kernel with the library and all tests that need no process, UBSan on; QEMU
 #                    runs it
@@ -32,6 +33,12 @@ asan) options="$sanitize=address,undefined" ;;
 tsan) options="$sanitize=thread -Dtests=threaded" ;;
 release) cc=gcc cxx=g++ options="-Doptimization=2 -Ddebug=false -Dlock_validator=false -Dtests=clients" ;;
 fuzz) options="$sanitize=address,undefined -Dfuzzers=true" ;;
+arm64)
+    # Of the tools that run here; the other compiler stands in the cross file.
+    cc=gcc cxx=g++
+    export CC_FOR_BUILD="ccache gcc" CXX_FOR_BUILD="ccache g++"
+    options="--cross-file testkit/foreign/arm64.ini -Doptimization=1 -Ddebug=false -Dlock_validator=true"
+    ;;
 guest-x86 | guest-arm64)
     # Of the tools that run here; the guest's compiler stands in the cross file.
     cc=gcc cxx=g++
@@ -45,7 +52,7 @@ guest-run-x86 | guest-run-arm64)
     options="$options -Doptimization=g -Ddebug=false -Dlock_validator=false"
     ;;
 *)
-    echo "usage: build.sh gcc|asan|tsan|release|fuzz|guest-x86|guest-arm64|guest-run-x86|guest-run-arm64 [TARGET...]" >&2
+    echo "usage: build.sh gcc|asan|tsan|release|fuzz|arm64|guest-x86|guest-arm64|guest-run-x86|guest-run-arm64 [TARGET...]" >&2
     exit 2
     ;;
 esac

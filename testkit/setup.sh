@@ -26,7 +26,7 @@ libclang-rt-19-dev  run-time libraries of ASan, UBSan, TSan and libFuzzer
 clang-16            BPF objects of an older compiler
 libc6-dev           C library headers
 linux-libc-dev      the system's <linux/bpf.h>, which ours is compared with
-libgtest-dev        GoogleTest: unit tests
+libgtest-dev        GoogleTest: unit tests (and googletest, its sources, for other architectures)
 libbenchmark-dev    Google Benchmark: bench/
 libbpf-dev          loads ELF objects: command line, clients, oracle; bpf_helpers.h for BPF C
 bpftool             writes skeletons; a client in tests of its own
@@ -39,7 +39,8 @@ libxdp1             brings xdp-dispatcher.o, a real program that others wrote
 linux-source-6.1    Linux's own tests of maps, run as outside programs
 qemu-system-x86     machine for the x86-64 guest
 qemu-system-arm     machine for the arm64 guest
-g++-aarch64-linux-gnu compiler of the arm64 guest
+g++-aarch64-linux-gnu compiler of the arm64 guest, and of a process on arm64
+qemu-user-static    runs that process
 python3             small scripts: summary of test results, test data
 LIST
     [ "${1:-}" = captures ] && cat <<'LIST'

@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# Installs what is missing, builds four ways, runs every test in each, then the fuzzers, then the tests on bare
-# metal: in guests under QEMU.
+# Installs what is missing, builds four ways, runs every test in each, then the fuzzers, a part as a process on
+# arm64, then the tests on bare metal: in guests under QEMU.
 #
 #     testkit/test.sh                  everything
-#     testkit/test.sh gcc asan         only the builds named: gcc asan tsan release fuzz guest-x86 guest-arm64
+#     testkit/test.sh gcc asan         only the builds named: gcc asan tsan release fuzz arm64 guest-x86 guest-arm64
 #     JOBS=8 testkit/test.sh           more than two compilers and tests at a time
 #     BUILD_ROOT=/dev/shm/b ...        build somewhere else than build/
 #
@@ -19,7 +19,7 @@ cd "$(dirname "$0")/.." || exit 2
 jobs=${JOBS:-2}
 root=${BUILD_ROOT:-build}
 export JOBS="$jobs" BUILD_ROOT="$root"
-builds=${*:-gcc asan tsan release fuzz guest-x86 guest-arm64}
+builds=${*:-gcc asan tsan release fuzz arm64 guest-x86 guest-arm64}
 results=
 
 has_fuzz_tests() {
@@ -56,9 +56,9 @@ testkit/setup.sh || exit 1
 
 for build in $builds; do
     case $build in
-    gcc | asan | tsan | release | fuzz | guest-x86 | guest-arm64) ;;
+    gcc | asan | tsan | release | fuzz | arm64 | guest-x86 | guest-arm64) ;;
     *)
-        echo "test.sh: no build is called '$build' (gcc asan tsan release fuzz guest-x86 guest-arm64)" >&2
+        echo "test.sh: no build is called '$build' (gcc asan tsan release fuzz arm64 guest-x86 guest-arm64)" >&2
         exit 2
         ;;
     esac
