@@ -23,7 +23,9 @@ constexpr u32 kRingSize = 4096, kDataSize = 8192;
 // A program that notes results.
 class Script {
 public:
-    Script() { program_ = load_value(R9, kArray, 0); }
+    explicit Script(u32 prog_type = BPF_PROG_TYPE_XDP) : prog_type_(prog_type) {
+        program_ = load_value(R9, kArray, 0);
+    }
     void add(const Insns& insns) { program_.insert(program_.end(), insns.begin(), insns.end()); }
     // What R0 is.
     void note(const std::string& name) {
@@ -42,8 +44,10 @@ public:
         return place({"", program_, kAccepted, "", callbacks_}, types);
     }
     const std::vector<std::string>& names() const { return names_; }
+    u32 prog_type() const { return prog_type_; }
 
 private:
+    u32 prog_type_;
     Insns program_{};
     std::vector<Insns> callbacks_;
     std::vector<std::string> names_;
@@ -97,6 +101,7 @@ public:
         maps_[kArray] = Client::create(BPF_MAP_TYPE_ARRAY, 4, kData + kDataSize, 1);
         maps_[kRing] = Client::create(BPF_MAP_TYPE_RINGBUF, 0, 0, kRingSize);
         maps_[kUserRing] = Client::create(BPF_MAP_TYPE_USER_RINGBUF, 0, 0, kRingSize);
+        maps_[kProgs] = Client::create(BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 1);
     }
     ~World() {
         for (const int fd : maps_)
@@ -110,7 +115,7 @@ public:
         TestBtf types;
         Answers made;
         const PlacedCase placed = script.placed(types);
-        const int prog = load(placed, *types.finish(), &made.log);
+        const int prog = load(script.prog_type(), placed, *types.finish(), &made.log);
         EXPECT_GE(prog, 0) << made.log;
         if (prog < 0) return made;
         u8 packet[64] = {};
@@ -126,9 +131,20 @@ public:
         for (size_t i = 0; i < script.names().size(); ++i) made.results.push_back(s64(value[i]));
         return made;
     }
+    // The program that tail calls go to.
+    void set_next(u32 prog_type, const Insns& insns) {
+        TestBtf types;
+        std::string log;
+        const PlacedCase placed = place({"", insns}, types);
+        const int prog = load(prog_type, placed, *types.finish(), &log);
+        ASSERT_GE(prog, 0) << log;
+        const u32 key = 0;
+        EXPECT_EQ(Client::update(maps_[kProgs], &key, &prog, 0), 0);
+        Client::close(prog);
+    }
 
 private:
-    int load(const PlacedCase& placed, const Btf& types, std::string* log) {
+    int load(u32 prog_type, const PlacedCase& placed, const Btf& types, std::string* log) {
         bpf_attr btf{};
         btf.btf = address_of(types.data.data());
         btf.btf_size = u32(types.data.size());
@@ -138,7 +154,7 @@ private:
         set_map_fds(insns, maps_);
         std::vector<char> text(1 << 18);
         bpf_attr attr{};
-        attr.prog_type = BPF_PROG_TYPE_XDP;
+        attr.prog_type = prog_type;
         attr.insn_cnt = u32(insns.size());
         attr.insns = address_of(insns.data());
         attr.license = address_of("GPL");
@@ -163,11 +179,14 @@ protected:
     void compare(const Script& script, const std::vector<Sample>& samples = {}, s64 extra = 0) {
         World<KernelBpf> kernel;
         if (!kernel.possible()) GTEST_SKIP() << "bpf(2) of the running kernel is not permitted";
+        kernel.set_next(script.prog_type(), {insn_mov_imm(R0, 5), insn_exit()});
         const Answers theirs = kernel.answers(script, samples, extra);
         for (const bool jit : {true, false}) {
             enable_jit(jit);
             host::Cpu::Entry inside;
-            const Answers ours = World<OurBpf>().answers(script, samples, extra);
+            World<OurBpf> world;
+            world.set_next(script.prog_type(), {insn_mov_imm(R0, 5), insn_exit()});
+            const Answers ours = world.answers(script, samples, extra);
             ASSERT_EQ(ours.results.size(), script.names().size());
             ASSERT_EQ(theirs.results.size(), script.names().size());
             for (size_t i = 0; i < ours.results.size(); ++i)
@@ -308,6 +327,38 @@ TEST_F(RingHelpersOnKernel, Dynptrs) {
             script.finish({});
             compare(script);
         }
+    }
+}
+
+// A function that ends early, in the middle of what it does, while its caller has a record: the caller goes on, and
+// its record is there.
+TEST_F(RingHelpersOnKernel, FunctionsThatEndEarlyBesideARecord) {
+    const Insns seven = {insn_mov_imm(R0, 7), insn_exit()};
+    const Insns context = {insn_mov(R6, R1), insn_mov_imm(R7, 3), insn_mov_imm(R8, 4)};
+    const auto load_abs = [](s32 at) -> Insns {
+        return {make_insn(BPF_LD | BPF_ABS | BPF_B, 0, 0, 0, at)};
+    };
+    const auto load_ind = [](s32 at) -> Insns {
+        return {insn_mov_imm(R8, at), make_insn(BPF_LD | BPF_IND | BPF_B, 0, R8, 0, 0)};
+    };
+    const auto tail_call = [](s32 index) {
+        return Insns{insn_mov(R1, R6)} + load_map(R2, kProgs) +
+               Insns{insn_mov_imm(R3, index), helper_call(BPF_FUNC_tail_call)};
+    };
+    for (const Insns& part : {load_abs(3), load_abs(1000), load_ind(3), load_ind(1000),
+                              tail_call(0), tail_call(1)}) {
+        Script script(BPF_PROG_TYPE_SCHED_CLS);
+        script.add({insn_mov(R6, R1)});
+        script.add(reserve_record(8));
+        script.add({insn_jump_imm(BPF_JNE, R0, 0, 2), insn_mov_imm(R0, 0), insn_exit(),
+                    insn_mov(R7, R0), insn_mov_imm(R8, 9), insn_mov(R1, R6), subprog_call(0)});
+        script.note("what the function returned");
+        script.call("a register of the caller's", {insn_mov(R0, R8)});
+        script.call("the record", {insn_store_imm(BPF_DW, R7, 0, 77), insn_load(BPF_DW, R0, R7, 0)});
+        script.add({insn_mov(R1, R7), insn_mov_imm(R2, 0), helper_call(BPF_FUNC_ringbuf_submit)});
+        note_positions(script);
+        script.finish(context + part + seven);
+        compare(script);
     }
 }
 

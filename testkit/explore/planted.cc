@@ -49,6 +49,7 @@ const Entry kEntries[] = {
     {{.name = "ring_1_relaxed", .bound = 3, .relaxed = true}, maker_of<RingWakeups<1, 3, false>>()},
     {{.name = "ring_overrun"}, maker_of<RingOverrun>()},
     {{.name = "user_ring_2", .cpus = 3, .nmis = 1}, maker_of<UserRingDrain>()},
+    {{.name = "user_ring_hostile", .bound = 3}, maker_of<UserRingHostile>()},
 };
 
 bool plant(const char* name) {

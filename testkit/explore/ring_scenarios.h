@@ -217,4 +217,65 @@ struct UserRingDrain : Scenario {
     }
 };
 
+// A writer that changes headers and its position under the program's hands: what the program gets was the writer's to
+// give, and its own position goes no further.
+struct UserRingHostile : Scenario {
+    static constexpr u32 kBytes = 4096;
+    Map* map = nullptr;
+    u64 reached = 0;  // the furthest that the writer has ever said
+
+    void setup() override { map = make_map(BPF_MAP_TYPE_USER_RINGBUF, 0, 0, kBytes, 0); }
+    void say(u64 position) {
+        if (position > reached) reached = position;
+        test::ring_of(map)->producer_position().store(position, Order::Relaxed);
+    }
+    void set_header(u32 word) {
+        host::atomic_at<u32>(test::ring_of(map)->data()).store(word, Order::Relaxed);
+    }
+    void attack() {
+        set_header(8);
+        say(32);
+        set_header(24 | kRingDiscarded);
+        set_header(kBytes);
+        say(16);
+        set_header(24 | kRingBusy);
+        set_header(~(kRingBusy | kRingDiscarded));
+        say(8);
+        set_header(24);
+        say(32);
+    }
+    void look_at(const UserSample& sample, u64 position) {
+        const u64 record = align_up(u64{sample.size} + kRingHeaderSize, 8);
+        check(position + record <= reached, "a sample beyond what was written");
+        const auto* data = static_cast<u8*>(sample.data);
+        check(data == test::ring_of(map)->data() + position % kBytes + kRingHeaderSize,
+              "a sample somewhere else");
+    }
+    void drain() {
+        host::Atomic<u64>& consumer = test::ring_of(map)->consumer_position();
+        check(user_ringbuf_begin(map) == 0, "draining failed");
+        for (u32 i = 0; i < 3; ++i) {
+            const u64 before = consumer.load(Order::Relaxed);
+            UserSample sample;
+            if (user_ringbuf_next(map, &sample) == 0) {
+                look_at(sample, before);
+                user_ringbuf_release(map, sample);
+            }
+            const u64 after = consumer.load(Order::Relaxed);
+            check(after >= before && after % 8 == 0 && after <= reached, "a wild position");
+        }
+        user_ringbuf_end(map, 0, true);
+    }
+    void cpu(u32 number) override {
+        host::Cpu::Pin pin;
+        host::RcuReadGuard guard;
+        if (number) {
+            drain();
+        } else {
+            attack();
+        }
+    }
+    void finish() override { map->ops->free(map); }
+};
+
 }  // namespace barebpf::explore

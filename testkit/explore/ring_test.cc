@@ -54,5 +54,12 @@ TEST(UserRing, Drain) {
         {.name = "user_ring_relaxed", .cpus = 3, .relaxed = true, .schedules = 8'000}));
 }
 
+TEST(UserRing, HostileWriter) {
+    using explore::UserRingHostile;
+    EXPECT_HOLDS(explore<UserRingHostile>({.name = "user_ring_hostile", .bound = 4}));
+    EXPECT_HOLDS(explore<UserRingHostile>(
+        {.name = "user_ring_hostile_relaxed", .relaxed = true, .schedules = 8'000}));
+}
+
 }  // namespace
 }  // namespace barebpf
