@@ -345,8 +345,8 @@ TEST_F(RingHelpersOnKernel, FunctionsThatEndEarlyBesideARecord) {
         return Insns{insn_mov(R1, R6)} + load_map(R2, kProgs) +
                Insns{insn_mov_imm(R3, index), helper_call(BPF_FUNC_tail_call)};
     };
-    for (const Insns& part : {load_abs(3), load_abs(1000), load_ind(3), load_ind(1000),
-                              tail_call(0), tail_call(1)}) {
+    for (const Insns& part :
+         {load_abs(3), load_abs(1000), load_ind(3), load_ind(1000), tail_call(0), tail_call(1)}) {
         Script script(BPF_PROG_TYPE_SCHED_CLS);
         script.add({insn_mov(R6, R1)});
         script.add(reserve_record(8));
@@ -354,7 +354,8 @@ TEST_F(RingHelpersOnKernel, FunctionsThatEndEarlyBesideARecord) {
                     insn_mov(R7, R0), insn_mov_imm(R8, 9), insn_mov(R1, R6), subprog_call(0)});
         script.note("what the function returned");
         script.call("a register of the caller's", {insn_mov(R0, R8)});
-        script.call("the record", {insn_store_imm(BPF_DW, R7, 0, 77), insn_load(BPF_DW, R0, R7, 0)});
+        script.call("the record",
+                    {insn_store_imm(BPF_DW, R7, 0, 77), insn_load(BPF_DW, R0, R7, 0)});
         script.add({insn_mov(R1, R7), insn_mov_imm(R2, 0), helper_call(BPF_FUNC_ringbuf_submit)});
         note_positions(script);
         script.finish(context + part + seven);
