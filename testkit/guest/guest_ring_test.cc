@@ -29,6 +29,11 @@ protected:
         auto at = mmap_object(fd_, page * kPage, pages * kPage, writable);
         return at.ok() ? static_cast<u8*>(at.value()) : nullptr;
     }
+    void drop(u8* consumer, u8* producer) {
+        EXPECT_TRUE(munmap_object(consumer).ok());
+        EXPECT_TRUE(munmap_object(producer).ok());
+        machine::close_fd(fd_);
+    }
     s64 output(const void* data, u64 size) {
         Cpu::Entry inside;
         return ringbuf_output(map_, data, size, 0);
@@ -91,9 +96,7 @@ TEST_F(GuestRing, AReaderSeesRecordsThatWrapInOnePiece) {
     EXPECT_FALSE(is_writable(producer + kPage));
     EXPECT_FALSE(is_writable(producer + 2 * kSize));
     EXPECT_TRUE(is_writable(consumer));
-    EXPECT_TRUE(munmap_object(consumer).ok());
-    EXPECT_TRUE(munmap_object(producer).ok());
-    machine::close_fd(fd_);
+    drop(consumer, producer);
 }
 
 TEST_F(GuestRing, AWriterInUserSpaceSeesTheSamePages) {
@@ -131,9 +134,7 @@ TEST_F(GuestRing, AWriterInUserSpaceSeesTheSamePages) {
         user_ringbuf_end(map_, 0, true);
     }
     EXPECT_EQ(word(consumer), position);
-    EXPECT_TRUE(munmap_object(consumer).ok());
-    EXPECT_TRUE(munmap_object(producer).ok());
-    machine::close_fd(fd_);
+    drop(consumer, producer);
 }
 
 TEST_F(GuestRing, ThePagesStayAsLongAsAnybodyHasThem) {
