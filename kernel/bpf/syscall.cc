@@ -24,11 +24,21 @@ Result<void> check_excess(UserAddress from, u32 ours, u32 theirs) {
     ? Result<void>{} : Errno::TooBig;
 }
 
-// begin is a multiple of 4: see ends_are_aligned().
-bool zero_from(const bpf_attr& attr, u32 begin) {
+// In parts for which compilers write plain stores; all at once it is a REP STOS, which takes thirty cycles to begin.
+ALWAYS_INLINE void zero(bpf_attr& attr) {
+    constexpr u32 kPart = 48;
+    static_assert(sizeof attr % kPart == 0);
+    for (u32 i = 0; i < sizeof attr; i += kPart) {
+        __builtin_memset(reinterpret_cast<u8*>(&attr) + i, 0, kPart);
+    }
+}
+
+// Bytes from begin on, of `given` that the caller has set; begin is a multiple of 4: see ends_are_aligned(), the rest up to
+// the next one is zero.
+bool zero_from(const bpf_attr& attr, u32 begin, u32 given) {
     const auto* bytes = reinterpret_cast<const u8*>(&attr);
     u32 any = 0;
-    for (u32 i = begin; i < sizeof attr; i += 4) {
+    for (u32 i = begin; i < given; i += 4) {
         u32 word;
         __builtin_memcpy(&word, bytes + i, 4);
         any |= word;
@@ -126,10 +136,11 @@ Result<s64> run_command(u32 number, UserAddress uattr, u32 size) {
     }
     bpf_attr attr;
     TRY(check_excess(uattr, sizeof attr, size));
-    __builtin_memset(&attr, 0, sizeof attr);
-    TRY(host::copy_from_user(&attr, uattr, size < sizeof attr ? size : sizeof attr));
+    zero(attr);
+    const u32 given = size < sizeof attr ? size : sizeof attr;
+    TRY(host::copy_from_user(&attr, uattr, given));
     const Command* command = find_command(number);
-    if (!command || !zero_from(attr, command->end)) return Errno::Inval;
+    if (!command || !zero_from(attr, command->end, given)) return Errno::Inval;
     return command->run(attr, uattr);
 }
 
