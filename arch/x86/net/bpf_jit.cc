@@ -180,9 +180,11 @@ Result<void> compile(Prog* prog, LowerOptions options) {
     TRY(decode(unit));
     simplify_branches(unit);
     compute_liveness(unit);
+    remove_dead_code(unit);  // what is written and never read would be in the way of what follows
     fuse(unit);
     compute_liveness(unit);
     remove_dead_code(unit);
+    if (remove_dead_stores(unit)) remove_dead_code(unit);
     if (!allocate_layout(unit, work, prog->memory) ||
         !prog->jit.insn_offset.allocate(unit.count, kMaySleep, prog->memory) ||
         !prog->jit.func_offset.allocate(prog->subprogs.size(), kMaySleep, prog->memory))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Which registers each Op reads and writes, which are live after it, and which Ops nobody needs.
+// Which registers each Op reads and writes, which are live after it, and which Ops nobody needs; which bytes of the
+// stack are read.
 #include "arch/x86/net/bpf_jit_ir.h"
 
 namespace barebpf::x86 {
@@ -171,6 +172,60 @@ void remove_dead_code(Unit& unit) {
             op.kind = Kind::Nop;
         next_in = live_in(op);
     }
+}
+
+// ── The stack ─────────────────────────────────────────────────────────────────────────────────
+
+// Which bytes of their stacks the functions of a program read, as far as that can be said: R10 leads to them and never
+// goes anywhere else.
+class StackReads {
+public:
+    // False: the address of the stack is used for more than loads and stores.
+    bool collect(const Unit& unit) {
+        for (u32 i = 0; i < unit.count; i++) {
+            if (!add(unit.ops[i])) return false;
+        }
+        return true;
+    }
+    bool is_dead_store(const Op& op) const {
+        if ((op.kind != Kind::Store && op.kind != Kind::StoreConst) || op.ordered) return false;
+        if (op.at.base != BPF_REG_10) return false;
+        for (u32 i = 0; i < bytes(op.size); i++) {
+            if (read_[index_of(op.at.disp) + i]) return false;
+        }
+        return true;
+    }
+
+private:
+    static constexpr u32 kBytes = 512;  // MAX_BPF_STACK
+
+    static u32 index_of(s32 disp) { return static_cast<u32>(disp + static_cast<s32>(kBytes)); }
+    bool add(const Op& op) {
+        Op rest = op;
+        rest.at = Address{};
+        if (op.kind == Kind::Nop) return true;
+        if (op.at.index == BPF_REG_10 || (uses(rest) & reg_bit(BPF_REG_10))) return false;
+        if (op.at.base != BPF_REG_10) return true;
+        const u32 size = bytes(op.size), first = index_of(op.at.disp);
+        if (op.kind == Kind::Lea || op.at.index != kNoReg || first > kBytes - size) return false;
+        if (op.kind == Kind::Store || op.kind == Kind::StoreConst) return true;
+        for (u32 i = 0; i < size; i++) read_[first + i] = true;
+        return true;
+    }
+
+    bool read_[kBytes] = {};
+};
+
+bool remove_dead_stores(Unit& unit) {
+    StackReads reads;
+    if (!reads.collect(unit)) return false;
+    bool any = false;
+    for (u32 i = 0; i < unit.count; i++) {
+        if (!reads.is_dead_store(unit.ops[i])) continue;
+        unit.ops[i].kind = Kind::Nop;
+        any = true;
+    }
+    return any;
 }
 
 }  // namespace barebpf::x86

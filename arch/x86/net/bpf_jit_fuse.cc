@@ -153,6 +153,27 @@ void Fuser::narrow_division(Op& op) {
     if (op.kind == Kind::AluConst ? op.imm >= 0 : known_bits(op.rhs) <= 32) op.wide = false;
 }
 
+// A comparison whose answer the known bits give: of a masked index with the map's size.
+bool Fuser::never_taken(const Op& op) const {
+    if (op.select != Select::No) return false;
+    const u8 full = op.wide ? 64 : 32;
+    const u8 bits = smaller(known_bits(op.lhs), full);
+    if (bits == 64) return false;
+    const u64 most = (u64{1} << bits) - 1;
+    const u64 imm = op.wide ? static_cast<u64>(op.imm) : static_cast<u32>(op.imm);
+    switch (op.code) {
+        case BPF_JEQ:
+        case BPF_JGE:
+            return imm > most;
+        case BPF_JGT:
+            return imm >= most;
+        case BPF_JSET:
+            return (imm & most) == 0;
+        default:
+            return false;
+    }
+}
+
 // Masks and extensions as the plainest Op that does the same.
 void Fuser::simplify(Op& op) {
     if (op.kind == Kind::AluConst && op.code == BPF_AND && is_low_mask(op.imm)) {
@@ -190,7 +211,7 @@ void Fuser::step(u32 i) {
     use_originals(op);
     simplify(op);
     narrow_division(op);
-    if (op.kind == Kind::Mov) fuse_move(i);
+    if (op.kind == Kind::Mov && !fuse_move(i)) make_where_moved(i);
     if (op.kind == Kind::Alu && !fuse_rotate(i)) fuse_wider_load(i);
     if (op.kind == Kind::Alu) fuse_load_operand(i);
     if (op.kind == Kind::AluConst) fuse_extension(i);
@@ -199,6 +220,7 @@ void Fuser::step(u32 i) {
         use_originals(op);
         simplify(op);
     }
+    if (op.kind == Kind::BranchConst && never_taken(op)) op.kind = Kind::Nop;
     if (op.kind == Kind::BranchConst && !fuse_test(i)) fuse_compare_memory(i);
     record(i, op);
 }

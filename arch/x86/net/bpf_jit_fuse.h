@@ -41,12 +41,14 @@ private:
     void use_originals(Op& op);
     void simplify(Op& op);
     void narrow_division(Op& op);
+    bool never_taken(const Op& op) const;
 
     // bpf_jit_fuse_ops.cc: pairs and trees of Ops
     bool fuse_rotate(u32 i);
     bool fuse_extension(u32 i);
     bool fuse_wider_load(u32 i);
     bool fuse_move(u32 i);
+    bool make_where_moved(u32 i);
     bool fuse_load_operand(u32 i);
     bool forward_store(u32 i);
     bool fuse_test(u32 i);

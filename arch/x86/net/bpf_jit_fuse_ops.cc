@@ -208,6 +208,45 @@ bool Fuser::fuse_move(u32 i) {
     return true;
 }
 
+static bool can_be_made_elsewhere(const Op& op) {
+    switch (op.kind) {
+        case Kind::Alu:
+            return has_memory_form(op.code);
+        case Kind::AluConst:
+            return op.code != BPF_DIV && op.code != BPF_MOD;
+        case Kind::Load:
+            return !op.ordered;
+        case Kind::Extend:
+            return true;
+        default:
+            return false;
+    }
+}
+
+// t = something, later z = t, which nobody else reads: made in z at once, if z is free in between
+bool Fuser::make_where_moved(u32 i) {
+    Op& op = unit_.ops[i];
+    const Reg from = op.lhs, to = op.dst;
+    const u32 def = find_def(from, i);
+    if (!op.wide || from == to || def == kNone) return false;
+    if (!can_be_made_elsewhere(unit_.ops[def]) || !only_reader(from, def, i)) return false;
+    for (u32 k = def + 1; k < i; k++) {
+        if ((uses(unit_.ops[k]) | defs(unit_.ops[k])) & reg_bit(to)) return false;
+    }
+    const Fact known = facts_[from];
+    unit_.ops[def].dst = to;
+    for (u32 k = def; k < i; k++) {
+        RegSet& live = unit_.ops[k].live_out;
+        live = static_cast<RegSet>((live & ~reg_bit(from)) | reg_bit(to));
+    }
+    // What a register held before is there again, or gone; nothing more is known of it.
+    define(from, kNone);
+    define(to, def);
+    facts_[to].bits = known.bits;
+    op.kind = Kind::Nop;
+    return true;
+}
+
 // t = load, then x op= t, which nobody else reads: the operation takes it from memory
 bool Fuser::fuse_load_operand(u32 i) {
     Op& op = unit_.ops[i];

@@ -3,8 +3,8 @@
 // same places, so that jump targets stay instruction numbers. Passes rewrite Ops into richer ones
 // (three operands, indexed addresses, rotates, compares with memory) and turn the others into Nop.
 //
-//     bpf_insn[] -> decode -> simplify branches -> liveness -> fuse -> liveness, dead code -> lower
-//                   bpf_jit_decode.cc              _analysis   _fuse*.cc                  _alu.cc ...
+//     bpf_insn[] -> decode -> simplify branches -> dead code -> fuse -> dead code and stores -> lower
+//                   bpf_jit_decode.cc              _analysis    _fuse*.cc  _analysis           _alu.cc ...
 #pragma once
 
 #include "arch/x86/net/operands.h"
@@ -116,7 +116,8 @@ RegSet uses(const Op& op);
 RegSet defs(const Op& op);
 bool has_effect(const Op& op);  // beyond its register results
 void compute_liveness(Unit& unit);
-void remove_dead_code(Unit& unit);  // needs and keeps liveness
+void remove_dead_code(Unit& unit);    // needs and keeps liveness
+bool remove_dead_stores(Unit& unit);  // to the stack; whether there were any
 
 // bpf_jit_fuse.cc
 void fuse(Unit& unit);

@@ -96,7 +96,9 @@ private:
             put(BPF_ALU64 | BPF_MUL | BPF_K, 0, 0, 0, 31);
             put(BPF_ALU64 | BPF_ADD | BPF_X, 0, r, 0, 0);
         }
+        const bool all = chance(50);  // else nobody may ever read what is stored in some of them
         for (u32 slot = 1; slot <= kStackSlots; slot++) {
+            if (!all && chance(60)) continue;
             put(BPF_LDX | BPF_MEM | BPF_DW, 1, 10, -8 * static_cast<s32>(slot), 0);
             put(BPF_ALU64 | BPF_MUL | BPF_K, 0, 0, 0, 31);
             put(BPF_ALU64 | BPF_ADD | BPF_X, 0, 1, 0, 0);
@@ -332,6 +334,42 @@ private:
         if (chance(70)) out_.push_back(mov_imm(t, interesting()));
     }
 
+    // Computed in one register, moved to another while an operand changes; sometimes the other is in use in between.
+    void made_and_moved() {
+        const u32 t = reg(), y = other(t), z = other(t);
+        switch (below(3)) {
+            case 0:
+                put(BPF_LDX | BPF_MEM | size_code(), t, kBase, static_cast<s32>(below(240)), 0);
+                break;
+            case 1:
+                put(alu_class() | BPF_MUL | BPF_K, t, 0, 0, interesting());
+                break;
+            default:
+                put(alu_class() | (chance(50) ? BPF_ADD : BPF_XOR) | BPF_X, t, y, 0, 0);
+        }
+        if (chance(70)) out_.push_back(mov_imm(y, interesting()));
+        if (chance(20)) plain_alu();
+        if (chance(10)) branch(0);
+        put((chance(80) ? BPF_ALU64 : BPF_ALU) | BPF_MOV | BPF_X, z, t, 0, 0);
+        if (chance(80)) out_.push_back(mov_imm(t, interesting()));
+    }
+
+    // A value of so many bits, compared with what is around the largest one.
+    void bounded() {
+        static const u32 codes[] = {BPF_JEQ, BPF_JGT, BPF_JGE, BPF_JSET};
+        const u32 x = reg(), bits = 1 + below(31);
+        const u32 most = (1u << bits) - 1;
+        if (chance(30)) {
+            put(BPF_LDX | BPF_MEM | size_code(), x, kBase, static_cast<s32>(below(240)), 0);
+        } else {
+            put(alu_class() | BPF_AND | BPF_K, x, 0, 0, static_cast<s32>(most));
+        }
+        const s32 limit = chance(80) ? static_cast<s32>(most + below(3) - 1) : interesting();
+        put((chance(50) ? BPF_JMP : BPF_JMP32) | codes[below(4)] | BPF_K, x, 0, 0,
+            chance(10) ? static_cast<s32>(most + 1) << below(8) : limit);
+        jump_ahead();
+    }
+
     // Neighbouring loads put together; sometimes not neighbours, or with a store between.
     void wide_load() {
         static const u32 sizes[] = {BPF_B, BPF_H, BPF_W};
@@ -424,7 +462,7 @@ private:
     }
 
     void snippet() {
-        switch (below(15)) {
+        switch (below(17)) {
             case 0:
                 return rotate();
             case 1:
@@ -448,6 +486,10 @@ private:
                 return through_stack();
             case 11:
                 return load_operand();
+            case 12:
+                return made_and_moved();
+            case 13:
+                return bounded();
             default:
                 return plain_alu();
         }
@@ -484,7 +526,7 @@ void fill(u8* memory, u32 seed) {
 TEST(BpfJitRandom, AgreesWithTheInterpreter) {
     const u32 seed = static_cast<u32>(::barebpf::test::setting("seed", 1));
     const u32 programs =
-        static_cast<u32>(::barebpf::test::setting("programs", ::barebpf::test::rounds(3000)));
+        static_cast<u32>(::barebpf::test::setting("programs", ::barebpf::test::rounds(6000)));
     alignas(16) static u8 memory[kMemory + 64];  // one place, so that addresses agree
     for (u32 n = 0; n < programs; n++) {
         Generator generator(seed + n);
