@@ -106,6 +106,32 @@ TEST(BpfJit, HelperCalls) {
     EXPECT_EQ(misaligned_calls, 0u);
 }
 
+u64 read_helper(const u64* from) {
+    return *from;
+}
+
+// What is stored there may be read by whoever has the address, however it came by it.
+TEST(BpfJit, TheStackIsThereForOthers) {
+    const Insns stored = {insn(BPF_ST | BPF_MEM | BPF_DW, 10, 0, -8, 42)};
+    const Insns add8 = {insn(BPF_ALU64 | BPF_ADD | BPF_K, 1, 0, 0, -8)};
+    const Insns ways[] = {
+        {mov_reg(1, 10)},
+        {mov_reg(2, 10), mov_reg(1, 2)},
+        {mov_imm(1, 0), insn(BPF_ALU64 | BPF_ADD | BPF_X, 1, 10, 0, 0)},
+        {insn(BPF_STX | BPF_MEM | BPF_DW, 10, 10, -16, 0),
+         insn(BPF_LDX | BPF_MEM | BPF_DW, 1, 10, -16, 0)},
+    };
+    for (const Insns& way : ways) {
+        Insns insns = stored;
+        append(insns, way);
+        append(insns, add8);
+        append(insns, {call_helper(0), exit_insn()});
+        TestProgram program(insns, {reinterpret_cast<const void*>(&read_helper)});
+        ASSERT_TRUE(program.compile());
+        EXPECT_EQ(program.run(nullptr, 0), 42u);
+    }
+}
+
 TEST(BpfJit, RefusesACallOfNoHelper) {
     TestProgram program({call_helper(3), exit_insn()});
     EXPECT_FALSE(program.compile());
