@@ -165,7 +165,7 @@ Result<ConstantBytes> constant_bytes(const RegState& reg) {
 Result<void> check_constant_string(VerifierEnv& env, u32 regno) {
     const RegState& reg = env.reg(regno);
     const Map* map = reg.map;
-    if (!(map->flags & BPF_F_RDONLY_PROG) || !map_is_frozen(map))
+    if (!(map->flags & BPF_F_RDONLY_PROG) || !map->refs.is_frozen())
         return refuse(env, 'R', regno, " does not point to a readonly map'");
     if (!reg.is_const()) return refuse(env, 'R', regno, " is not a constant address'");
     if (!map->ops->direct_value)

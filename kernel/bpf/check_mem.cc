@@ -120,7 +120,7 @@ void set_unknown(VerifierEnv& env, const MemAccess& a) {
 bool read_constant(const RegState& reg, const MemAccess& a, u64* value) {
     const Map* map = reg.map;
     if (!reg.is_const() || !(map->flags & BPF_F_RDONLY_PROG) || !map->ops->direct_value ||
-        !map_is_frozen(map))
+        !map->refs.is_frozen())
         return false;
     const s64 off = a.off + static_cast<s64>(reg.scalar.value());
     const auto address = map->ops->direct_value(map, static_cast<u32>(off));

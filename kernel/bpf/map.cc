@@ -32,7 +32,7 @@ void show_fdinfo(host::FileObject* object, TextBuffer* out) {
     out->print("map_type:\t", map->type, "\nkey_size:\t", map->key_size, "\nvalue_size:\t",
                map->value_size, "\nmax_entries:\t", map->max_entries, "\nmap_flags:\t",
                hex(map->flags), "\nmap_extra:\t", hex(map->extra), "\nmemlock:\t",
-               map->memory.bytes(), "\nmap_id:\t", map->id, "\nfrozen:\t", map_is_frozen(map),
+               map->memory.bytes(), "\nmap_id:\t", map->id, "\nfrozen:\t", map->refs.is_frozen(),
                "\n");
     if (map->ops->show_fdinfo) map->ops->show_fdinfo(map, out);
 }
@@ -46,14 +46,14 @@ Result<host::MmapPages> mmap_map(host::FileObject* object, const host::MmapReque
     }
     if (!request.shared) return Errno::Inval;
     if (request.writable) {
-        if (map_is_frozen(map)) return Errno::Perm;
+        if (map->refs.is_frozen()) return Errno::Perm;
         // What programs must find constant may not change behind the verifier's back.
         if (map->flags & BPF_F_RDONLY_PROG) return Errno::Acces;
-        if (!map_begin_write(map)) return Errno::Perm;
+        if (!map->refs.start_writing()) return Errno::Perm;
     }
     auto pages = map->ops->mmap(map, request);
     if (!pages) {
-        if (request.writable) map_end_write(map);
+        if (request.writable) map->refs.stop_writing();
         return pages.error();
     }
     map_get(map);  // until munmapped()
@@ -61,7 +61,7 @@ Result<host::MmapPages> mmap_map(host::FileObject* object, const host::MmapReque
 }
 
 void munmapped_map(host::FileObject* object, const host::MmapRequest& request) {
-    if (request.writable) map_end_write(map_of(object));
+    if (request.writable) map_of(object)->refs.stop_writing();
     map_put(map_of(object));
 }
 
@@ -91,14 +91,25 @@ constexpr host::FileOps kMapFileOps = {
 
 // ── References ────────────────────────────────────────────────────────────────────────────────
 
+namespace {
+
+void last_reference_gone(Map* map) {
+    map_ids.erase(map->id);
+    host::call_rcu_process(&map->rcu, [](host::RcuHead* head) { map_free(map_of_rcu_head(head)); });
+}
+
+}  // namespace
+
 void map_get(Map* map) {
-    ref_get(map->refs);
+    map->refs.get();
 }
 
 void map_put(Map* map) {
-    if (!ref_put(map->refs)) return;
-    map_ids.erase(map->id);
-    host::call_rcu_process(&map->rcu, [](host::RcuHead* head) { map_free(map_of_rcu_head(head)); });
+    if (map->refs.put()) last_reference_gone(map);
+}
+
+void map_put_writing(Map* map) {
+    if (map->refs.put_writing()) last_reference_gone(map);
 }
 
 void map_free(Map* map) {
@@ -118,12 +129,22 @@ void map_put_with_uref(Map* map) {
 }
 
 Result<MapRef> map_get_by_fd(int fd) {
-    const host::FileRef ref = TRY((object_from_fd<Map, host::FileKind::Map>(fd)));
+    constexpr auto kTake = [](Map* map) { map->refs.get(); };
+    const host::FileRef ref = TRY((object_from_fd<Map, host::FileKind::Map, kTake>(fd)));
     return MapRef{map_of(ref.object), ref.mode};
 }
 
+Result<MapRef> map_get_by_fd_to_write(int fd, bool* writing) {
+    constexpr auto kTake = [](Map* map) { map->refs.get_writing(); };
+    const host::FileRef ref = TRY((object_from_fd<Map, host::FileKind::Map, kTake>(fd)));
+    Map* map = map_of(ref.object);
+    *writing = !map->refs.is_frozen();
+    if (!*writing) map->refs.stop_writing();
+    return MapRef{map, ref.mode};
+}
+
 Result<Map*> map_get_by_id(u32 id) {
-    Map* map = map_ids.find(id, [](Map* found) { return ref_get_unless_zero(found->refs); });
+    Map* map = map_ids.find(id, [](Map* found) { return found->refs.get_unless_zero(); });
     if (!map) return Errno::NoEnt;
     return map;
 }
@@ -170,7 +191,7 @@ void map_init_from_attr(Map* map, const MapOps* ops, const bpf_attr& attr) {
     map->flags = attr.map_flags & ~u32{BPF_F_RDONLY | BPF_F_WRONLY};
     map->extra = attr.map_extra;
     map->bypass_spec_v1 = host::capable(host::Capability::Perfmon);
-    map->refs.store(1, Order::Relaxed);
+    map->refs.start();
     map->user_refs.store(1, Order::Relaxed);
 }
 
@@ -215,30 +236,6 @@ const MapOps* map_ops(u32 map_type) {
         default:
             return nullptr;
     }
-}
-
-// ── Freezing ──────────────────────────────────────────────────────────────────────────────────
-
-bool map_is_frozen(const Map* map) {
-    return map->writers.load(Order::Acquire) & Map::kFrozen;  // pairs with map_try_freeze
-}
-
-bool map_begin_write(Map* map) {
-    u32 writers = map->writers.load(Order::Relaxed);
-    do {
-        if (writers & Map::kFrozen) return false;
-    } while (!map->writers.compare_exchange(writers, writers + 1, Order::Acquire, Order::Relaxed));
-    return true;
-}
-
-void map_end_write(Map* map) {
-    map->writers.fetch_sub(1, Order::Release);  // pairs with map_try_freeze
-}
-
-bool map_try_freeze(Map* map) {
-    u32 none = 0;
-    // Acquire: every write that ended before; release: pairs with map_is_frozen.
-    return map->writers.compare_exchange(none, Map::kFrozen, Order::AcqRel, Order::Relaxed);
 }
 
 // ── Facts ─────────────────────────────────────────────────────────────────────────────────────

@@ -14,6 +14,7 @@
 // context.
 #pragma once
 
+#include "kernel/bpf/map_refs.h"
 #include "kernel/host/contract.h"
 #include "kernel/lib/result.h"
 #include "uapi/linux/bpf.h"
@@ -137,12 +138,8 @@ struct Map : host::FileObject {
     bool is_meta = false;       // is such a copy itself: no values, no id, a plain Map
 
     bool bypass_spec_v1 = true;  // creator was privileged: no index masking needed
-    host::Atomic<u32> refs{};
+    MapRefs refs;
     host::Atomic<u32> user_refs{};
-    // Writers from user space in flight (updates, writable mappings). Freezing needs zero: the
-    // count moves to kFrozen in one step, so that no write can slip in behind it.
-    host::Atomic<u32> writers{};
-    static constexpr u32 kFrozen = 0x8000'0000;
 
     host::MemoryOwner memory;  // what memlock reports, this struct included
     host::RcuHead rcu;
@@ -162,14 +159,13 @@ struct MapRef {
     host::FileMode mode;
 };
 Result<MapRef> map_get_by_fd(int fd);
+// The same to write through it: *writing: it is not frozen and stays so until map_put_writing(), in place of map_put().
+Result<MapRef> map_get_by_fd_to_write(int fd, bool* writing);
+void map_put_writing(Map* map);
 Result<Map*> map_get_by_id(u32 id);  // counted; NoEnt
 
 // Copies the generic fields of a MAP_CREATE into a fresh map.
 void map_init_from_attr(Map* map, const MapOps* ops, const bpf_attr& attr);
-bool map_is_frozen(const Map* map);
-// Before and after each write from user space; false once the map is frozen.
-bool map_begin_write(Map* map);
-void map_end_write(Map* map);
 
 // Bytes of a value as bpf(2) passes it: per-CPU types carry one 8-byte-aligned value for each CPU.
 u32 value_size_for_user(const Map* map);

@@ -16,9 +16,6 @@ void map_ids_forget();  // see forget_world()
 // The map, its meta copy and its BTF; no reader and no reference is left.
 void map_free(Map* map);
 
-// False while somebody writes, or when it is frozen already.
-bool map_try_freeze(Map* map);
-
 // map_btf.cc: what MAP_CREATE's btf fields ask for, checked and kept; and given back.
 Result<void> map_attach_btf(Map* map, const bpf_attr& attr);
 void map_detach_btf(Map* map);

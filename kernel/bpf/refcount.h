@@ -29,14 +29,19 @@ inline bool ref_get_unless_zero(host::Atomic<u32>& count) {
     return count.fetch_sub(1, host::Order::AcqRel) == 1;
 }
 
+template <class Object>
+void take_reference(Object* object) {
+    ref_get(object->refs);
+}
+
 // A counted reference to the object behind a descriptor. BadF; Inval: of another kind.
-template <class Object, host::FileKind kKind>
+template <class Object, host::FileKind kKind, auto kTake = take_reference<Object>>
 Result<host::FileRef> object_from_fd(int fd) {
     // Objects of every kind are freed after a grace period: one of another kind, and therefore not
     // pinned, can still be asked what it is.
     host::RcuReadGuard rcu;
     const host::FileRef ref = TRY(host::get_fd(fd, [](host::FileObject* object) {
-        if (object->file_ops->kind == kKind) ref_get(static_cast<Object*>(object)->refs);
+        if (object->file_ops->kind == kKind) kTake(static_cast<Object*>(object));
     }));
     if (ref.object->file_ops->kind != kKind) return Errno::Inval;
     return ref;

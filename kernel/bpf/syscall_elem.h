@@ -15,15 +15,20 @@ public:
     ElementTarget& operator=(const ElementTarget&) = delete;
     ~ElementTarget() {
         if (changed_ && map_->inner_meta) host::synchronize_rcu();
-        if (writing_) map_end_write(map_);
-        if (map_) map_put(map_);
+        if (!map_) return;
+        if (writing_) {
+            map_put_writing(map_);
+        } else {
+            map_put(map_);
+        }
     }
 
     // BadF, Inval; Perm: not allowed through this descriptor, or frozen.
     Result<void> open(u32 fd, bool read, bool write) {
-        const MapRef ref = TRY(map_get_by_fd(static_cast<int>(fd)));
+        const int number = static_cast<int>(fd);
+        const MapRef ref =
+            TRY(write ? map_get_by_fd_to_write(number, &writing_) : map_get_by_fd(number));
         map_ = ref.map;
-        if (write) writing_ = map_begin_write(map_);
         if ((read && !may_read(ref.mode)) || (write && (!writing_ || !may_write(ref.mode)))) {
             return Errno::Perm;
         }

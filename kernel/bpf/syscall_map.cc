@@ -120,8 +120,8 @@ Result<s64> map_freeze(const bpf_attr& attr, UserAddress) {
         if (ref.map->type == BPF_MAP_TYPE_STRUCT_OPS || ref.map->timer_offset >= 0) {
             return Errno::NotSupp;
         }
-        if (!may_write(ref.mode) || map_is_frozen(ref.map)) return Errno::Perm;
-        if (!map_try_freeze(ref.map)) return Errno::Busy;
+        if (!may_write(ref.mode) || ref.map->refs.is_frozen()) return Errno::Perm;
+        if (!ref.map->refs.try_freeze()) return Errno::Busy;
         return s64{0};
     };
     const Result<s64> result = freeze();

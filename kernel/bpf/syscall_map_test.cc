@@ -180,11 +180,11 @@ TEST_F(SyscallMap, FrozenMapsAreReadOnlyToUserSpace) {
 TEST_F(SyscallMap, FreezingWaitsForNobodyAndWritersAreExact) {
     const int fd = make(BPF_MAP_TYPE_HASH);
     Map* map = map_of(fd);
-    ASSERT_TRUE(map_begin_write(map));
+    ASSERT_TRUE(map->refs.start_writing());
     EXPECT_EQ(Client::freeze(fd), error(Errno::Busy));
-    map_end_write(map);
+    map->refs.stop_writing();
     EXPECT_EQ(Client::freeze(fd), 0);
-    EXPECT_FALSE(map_begin_write(map));
+    EXPECT_FALSE(map->refs.start_writing());
 }
 
 TEST_F(SyscallMap, LookupAndDeleteIsForHashes) {
@@ -323,7 +323,7 @@ TEST_F(SyscallMapMmap, AMappingHoldsTheMap) {
     EXPECT_EQ(ask(fd, 0, 4096, true), 0);
     Client::close(fd);
     host::rcu_barrier();
-    EXPECT_EQ(map->refs.load(host::Order::Relaxed), 1u);
+    EXPECT_EQ(map->refs.count(), 1u);
     map->file_ops->munmapped(map, {0, 4096, true, true, false});
 }
 

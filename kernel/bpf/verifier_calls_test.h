@@ -112,7 +112,7 @@ inline Map* test_map(int fd) {
         maps[i].max_entries = 4;
         if (i == kReadOnly || i == kFrozen) maps[i].flags = BPF_F_RDONLY_PROG;
         if (i == kWriteOnly) maps[i].flags = BPF_F_WRONLY_PROG;
-        if (i == kFrozen) maps[i].writers.store(Map::kFrozen, host::Order::Relaxed);
+        if (i == kFrozen) maps[i].refs.try_freeze();
     }
     if (!made) give_test_map_types(maps);
     made = true;

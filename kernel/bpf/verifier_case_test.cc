@@ -47,7 +47,7 @@ TestMap& test_map(int fd) {
     for (u32 i = 0; i < kValueSize; ++i) map.value[i] = static_cast<u8>(i);
     if (fd == kReadOnlyFd) {
         map.flags = BPF_F_RDONLY_PROG;
-        map.writers.store(Map::kFrozen, host::Order::Relaxed);
+        map.refs.try_freeze();
     }
     if (fd == kWriteOnlyFd) map.flags = BPF_F_WRONLY_PROG;
     return map;
