@@ -124,7 +124,7 @@ static void program_row(const char* row, struct bpf_object* object) {
         return;
     }
     const int operations = operations_of(row);
-    int repeat = operations == 1 ? 1000000 : ns ? kTargetNs / ns : 1000;
+    int repeat = operations == 1 ? 2000000 : ns ? kTargetNs / ns : 1000;
     if (repeat < 1) repeat = 1;
     /* The other side had the caches meanwhile. */
     if (run_once(bpf_program__fd(prog), (repeat + 1) / 2, &result, &ns)) {

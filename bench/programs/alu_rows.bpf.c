@@ -16,11 +16,11 @@ static __always_inline u64 rotl64(u64 x, u32 n) {
     return x << n | x >> (64 - n);
 }
 
-ROW int empty(struct xdp_md* ctx) {
+ROW int empty(struct __sk_buff* ctx) {
     return 0;
 }
 
-ROW int loop(struct xdp_md* ctx) {
+ROW int loop(struct __sk_buff* ctx) {
     u64 state = seed, sum = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) sum += next_random(&state);
     return sum;
@@ -44,7 +44,7 @@ static __always_inline void lookup3_final(u32* a, u32* b, u32* c) {
     *c ^= *b, *c -= rotl32(*b, 24);
 }
 
-ROW int jhash_64(struct xdp_md* ctx) {
+ROW int jhash_64(struct __sk_buff* ctx) {
     u32 sum = 0;
     for (u32 i = 0; i < FEW; ++i) {
         const u32* word = (const u32*)message;
@@ -66,7 +66,7 @@ ROW int jhash_64(struct xdp_md* ctx) {
      v3 = rotl64(v3, 16), v3 ^= v2, v0 += v3, v3 = rotl64(v3, 21), v3 ^= v0,   \
      v2 += v1, v1 = rotl64(v1, 17), v1 ^= v2, v2 = rotl64(v2, 32))
 
-ROW int siphash_64(struct xdp_md* ctx) {
+ROW int siphash_64(struct __sk_buff* ctx) {
     u64 sum = 0;
     for (u32 i = 0; i < FEW; ++i) {
         const u64* word = (const u64*)message;
@@ -88,7 +88,7 @@ ROW int siphash_64(struct xdp_md* ctx) {
     return sum;
 }
 
-ROW int fnv_64(struct xdp_md* ctx) {
+ROW int fnv_64(struct __sk_buff* ctx) {
     u64 sum = 0;
     for (u32 i = 0; i < FEW; ++i) {
         u64 hash = 0xcbf29ce484222325 + i;
@@ -107,7 +107,7 @@ static __always_inline u32 crc_step(u32 crc) {
     return crc >> 1 ^ 0xedb88320 * bit;
 }
 
-ROW int crc_bitwise(struct xdp_md* ctx) {
+ROW int crc_bitwise(struct __sk_buff* ctx) {
     u32 sum = 0;
     for (u32 i = 0; i < FEW; ++i) {
         u32 crc = ~i;
@@ -131,7 +131,7 @@ static __noinline void make_crc_table(void) {
     }
 }
 
-ROW int crc_table_64(struct xdp_md* ctx) {
+ROW int crc_table_64(struct __sk_buff* ctx) {
     u32 sum = 0;
     if (!crc_table[1]) make_crc_table();
     for (u32 i = 0; i < FEW; ++i) {
@@ -143,7 +143,7 @@ ROW int crc_table_64(struct xdp_md* ctx) {
     return sum;
 }
 
-ROW int branchy(struct xdp_md* ctx) {
+ROW int branchy(struct __sk_buff* ctx) {
     u32 sum = 0;
     for (u32 i = 0; i < FEW; ++i) {
 #pragma clang loop unroll(disable)
@@ -163,7 +163,7 @@ ROW int branchy(struct xdp_md* ctx) {
     return sum;
 }
 
-ROW int divisions(struct xdp_md* ctx) {
+ROW int divisions(struct __sk_buff* ctx) {
     u64 state = seed, sum = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
         const u64 x = next_random(&state);
@@ -172,7 +172,7 @@ ROW int divisions(struct xdp_md* ctx) {
     return sum;
 }
 
-ROW int checksum_20(struct xdp_md* ctx) {
+ROW int checksum_20(struct __sk_buff* ctx) {
     u32 sum = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
         const u16* half = (const u16*)message;
@@ -190,7 +190,7 @@ static __noinline u32 callee(u32 a, u32 b) {
     return a * 31 + b;
 }
 
-ROW int calls(struct xdp_md* ctx) {
+ROW int calls(struct __sk_buff* ctx) {
     u32 sum = seed;
     for (u32 i = 0; i < OPERATIONS; ++i) sum = callee(sum, i);
     return sum;
@@ -231,7 +231,7 @@ static __always_inline u32 classify(const u8* data, const u8* end) {
 }
 
 /* The packet is 16 frames of 64 bytes, each of another kind: one run parses 1,024 frames. */
-ROW int packet_parse(struct xdp_md* ctx) {
+ROW int packet_parse(struct __sk_buff* ctx) {
     const u8* data = (const u8*)(long)ctx->data;
     const u8* end = (const u8*)(long)ctx->data_end;
     if (data + 1024 > end) return 0;

@@ -41,7 +41,7 @@ static __always_inline struct key16 key_of(u64 number) {
     return (struct key16){number, ~number};
 }
 
-ROW int hash4_hit(struct xdp_md* ctx) {
+ROW int hash4_hit(struct __sk_buff* ctx) {
     u64* state = this_walk();
     u64 walk = *state, sum = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
@@ -53,7 +53,7 @@ ROW int hash4_hit(struct xdp_md* ctx) {
     return sum;
 }
 
-ROW int hash64_hit(struct xdp_md* ctx) {
+ROW int hash64_hit(struct __sk_buff* ctx) {
     u64* state = this_walk();
     u64 walk = *state, sum = 0;
     struct key64 key = {};
@@ -67,7 +67,7 @@ ROW int hash64_hit(struct xdp_md* ctx) {
     return sum;
 }
 
-ROW int percpu_hit(struct xdp_md* ctx) {
+ROW int percpu_hit(struct __sk_buff* ctx) {
     u64* state = this_walk();
     u64 walk = *state, found = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
@@ -81,7 +81,7 @@ ROW int percpu_hit(struct xdp_md* ctx) {
     return found;
 }
 
-ROW int two_update(struct xdp_md* ctx) {
+ROW int two_update(struct __sk_buff* ctx) {
     u64* state = this_walk();
     u64 walk = *state, failed = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
@@ -98,7 +98,7 @@ static __always_inline u64 fresh_number(u64* walk) {
     return (next_random(walk) | 1ull << 63) << 6 | bpf_get_smp_processor_id() | 1ull << 63;
 }
 
-ROW int two_insert_delete(struct xdp_md* ctx) {
+ROW int two_insert_delete(struct __sk_buff* ctx) {
     u64* state = this_walk();
     u64 walk = *state, failed = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
@@ -112,7 +112,7 @@ ROW int two_insert_delete(struct xdp_md* ctx) {
 }
 
 /* Without preallocation: 256 insertions, then 256 deletions, and so on. */
-ROW int two_demand(struct xdp_md* ctx) {
+ROW int two_demand(struct __sk_buff* ctx) {
     u64* state = this_walk();
     u64 walk = *state, failed = 0;
     for (u32 batch = 0; batch < OPERATIONS / 256; ++batch) {

@@ -23,7 +23,7 @@ struct {
 
 u64 state = 0x9e3779b97f4a7c15;
 
-ROW int keyless_queue(struct xdp_md* ctx) {
+ROW int keyless_queue(struct __sk_buff* ctx) {
     u64 sum = 0;
     for (u64 i = 0; i < OPERATIONS; ++i) {
         u64 value = i;
@@ -34,7 +34,7 @@ ROW int keyless_queue(struct xdp_md* ctx) {
     return sum;
 }
 
-ROW int keyless_stack(struct xdp_md* ctx) {
+ROW int keyless_stack(struct __sk_buff* ctx) {
     u64 sum = 0;
     for (u64 i = 0; i < OPERATIONS; ++i) {
         u64 value = i;
@@ -45,7 +45,7 @@ ROW int keyless_stack(struct xdp_md* ctx) {
     return sum;
 }
 
-ROW int keyless_bloom(struct xdp_md* ctx) {
+ROW int keyless_bloom(struct __sk_buff* ctx) {
     u64 walk = state, misses = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
         u64 value = next_random(&walk) & 16383;

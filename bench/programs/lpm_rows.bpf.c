@@ -44,7 +44,7 @@ static __always_inline const struct key6* next_key(u64* at) {
     return bpf_map_lookup_elem(&keys, &index);
 }
 
-ROW int lpm4_hit(struct xdp_md* ctx) {
+ROW int lpm4_hit(struct __sk_buff* ctx) {
     u64 at = position, sum = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
         const struct key6* key = next_key(&at);
@@ -56,7 +56,7 @@ ROW int lpm4_hit(struct xdp_md* ctx) {
     return sum;
 }
 
-ROW int lpm6_hit(struct xdp_md* ctx) {
+ROW int lpm6_hit(struct __sk_buff* ctx) {
     u64 at = position, sum = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
         const struct key6* key = next_key(&at);
@@ -69,7 +69,7 @@ ROW int lpm6_hit(struct xdp_md* ctx) {
 }
 
 /* Loop, key and nothing else: what the rows above contain besides the trie. */
-ROW int lpm_keys(struct xdp_md* ctx) {
+ROW int lpm_keys(struct __sk_buff* ctx) {
     u64 at = position, sum = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
         const struct key6* key = next_key(&at);
@@ -81,7 +81,7 @@ ROW int lpm_keys(struct xdp_md* ctx) {
 }
 
 /* A prefix that is there is replaced: the keys' own lengths are in their last word. */
-ROW int lpm4_update(struct xdp_md* ctx) {
+ROW int lpm4_update(struct __sk_buff* ctx) {
     u64 at = position, failed = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
         const struct key6* key = next_key(&at);

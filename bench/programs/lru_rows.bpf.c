@@ -50,7 +50,7 @@ static __always_inline u64 number_below(u64 random) {
     return ((random & (entries - 1)) * 3) >> 2;
 }
 
-ROW int lru_hit(struct xdp_md* ctx) {
+ROW int lru_hit(struct __sk_buff* ctx) {
     u64* state = this_walk();
     u64 walk = *state, sum = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
@@ -62,7 +62,7 @@ ROW int lru_hit(struct xdp_md* ctx) {
     return sum;
 }
 
-ROW int lru_update(struct xdp_md* ctx) {
+ROW int lru_update(struct __sk_buff* ctx) {
     u64* state = this_walk();
     u64 walk = *state, failed = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
@@ -85,14 +85,14 @@ static __always_inline int evict_uniform(void* map) {
     *state = walk;
     return failed;
 }
-ROW int lru_evict(struct xdp_md* ctx) {
+ROW int lru_evict(struct __sk_buff* ctx) {
     return evict_uniform(&lru_uniform);
 }
-ROW int lru_two_evict(struct xdp_md* ctx) {
+ROW int lru_two_evict(struct __sk_buff* ctx) {
     return evict_uniform(&lru_shared);
 }
 
-ROW int lru_evict_zipf(struct xdp_md* ctx) {
+ROW int lru_evict_zipf(struct __sk_buff* ctx) {
     u64* at = &walks[this_cpu()].at;
     u64 next = *at, failed = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
@@ -114,7 +114,7 @@ static __always_inline void ask(void* map, u64 number) {
         bpf_map_update_elem(map, &key, &number, BPF_ANY);
     }
 }
-ROW int lru_rate_uniform(struct xdp_md* ctx) {
+ROW int lru_rate_uniform(struct __sk_buff* ctx) {
     u64* state = this_walk();
     u64 walk = *state;
     for (u32 i = 0; i < OPERATIONS; ++i) {
@@ -123,7 +123,7 @@ ROW int lru_rate_uniform(struct xdp_md* ctx) {
     *state = walk;
     return 0;
 }
-ROW int lru_rate_zipf(struct xdp_md* ctx) {
+ROW int lru_rate_zipf(struct __sk_buff* ctx) {
     u64* state = this_walk();
     u64 walk = *state;
     for (u32 i = 0; i < OPERATIONS; ++i) {

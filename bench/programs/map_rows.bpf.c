@@ -27,7 +27,7 @@ static __always_inline struct key16 key_of(u64 number) {
     return (struct key16){number, ~number};
 }
 
-ROW int hash_hit(struct xdp_md* ctx) {
+ROW int hash_hit(struct __sk_buff* ctx) {
     u64 walk = state, sum = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
         const struct key16 key = key_of(next_random(&walk) & (entries - 1));
@@ -38,7 +38,7 @@ ROW int hash_hit(struct xdp_md* ctx) {
     return sum;
 }
 
-ROW int hash_miss(struct xdp_md* ctx) {
+ROW int hash_miss(struct __sk_buff* ctx) {
     u64 walk = state, misses = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
         const struct key16 key = key_of((next_random(&walk) & (entries - 1)) + entries);
@@ -48,7 +48,7 @@ ROW int hash_miss(struct xdp_md* ctx) {
     return misses;
 }
 
-ROW int hash_update(struct xdp_md* ctx) {
+ROW int hash_update(struct __sk_buff* ctx) {
     u64 walk = state, failed = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
         const u64 number = next_random(&walk) & (entries - 1);
@@ -60,7 +60,7 @@ ROW int hash_update(struct xdp_md* ctx) {
 }
 
 /* Key numbers above those that stay: the map has room for one more. */
-ROW int hash_insert_delete(struct xdp_md* ctx) {
+ROW int hash_insert_delete(struct __sk_buff* ctx) {
     u64 walk = state, failed = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
         const u64 number = next_random(&walk) | 1ull << 63;
@@ -72,7 +72,7 @@ ROW int hash_insert_delete(struct xdp_md* ctx) {
     return failed;
 }
 
-ROW int array_lookup(struct xdp_md* ctx) {
+ROW int array_lookup(struct __sk_buff* ctx) {
     u64 walk = state, sum = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
         const u32 index = next_random(&walk) & 1023;
@@ -83,7 +83,7 @@ ROW int array_lookup(struct xdp_md* ctx) {
     return sum;
 }
 
-ROW int array_add(struct xdp_md* ctx) {
+ROW int array_add(struct __sk_buff* ctx) {
     u64 walk = state, found = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
         const u32 index = next_random(&walk) & 1023;

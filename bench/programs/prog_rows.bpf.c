@@ -51,7 +51,7 @@ struct {
 const volatile u64 entries = 1024; /* of hash; a power of two */
 u64 state = 0x9e3779b97f4a7c15;    /* the walk goes on from run to run */
 
-ROW int do_percpu_array(struct xdp_md* ctx) {
+ROW int do_percpu_array(struct __sk_buff* ctx) {
     u64 walk = state, sum = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
         const u32 key = next_random(&walk) & 1023;
@@ -62,7 +62,7 @@ ROW int do_percpu_array(struct xdp_md* ctx) {
     return sum != 0;
 }
 
-ROW int do_inner_array(struct xdp_md* ctx) {
+ROW int do_inner_array(struct __sk_buff* ctx) {
     u64 walk = state, sum = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
         const u64 number = next_random(&walk);
@@ -75,7 +75,7 @@ ROW int do_inner_array(struct xdp_md* ctx) {
     return sum;
 }
 
-ROW int do_locked_add(struct xdp_md* ctx) {
+ROW int do_locked_add(struct __sk_buff* ctx) {
     u64 walk = state, missing = 0;
     for (u32 i = 0; i < OPERATIONS; ++i) {
         const u32 key = next_random(&walk) & 63;
@@ -97,7 +97,7 @@ static long add(void* map, const struct key16* key, u64* value, u64* sum) {
     return 0;
 }
 
-ROW int do_for_each(struct xdp_md* ctx) {
+ROW int do_for_each(struct __sk_buff* ctx) {
     u64 sum = 0;
     const long visited = bpf_for_each_map_elem(&hash, add, &sum, 0);
     return sum + visited;
@@ -108,13 +108,13 @@ static long add_index(u32 index, u64* sum) {
     return 0;
 }
 
-ROW int do_loop(struct xdp_md* ctx) {
+ROW int do_loop(struct __sk_buff* ctx) {
     u64 sum = 1;
     bpf_loop(OPERATIONS, add_index, &sum, 0);
     return sum;
 }
 
-ROW int do_cpu_number(struct xdp_md* ctx) {
+ROW int do_cpu_number(struct __sk_buff* ctx) {
     u64 different = 0;
     const u32 first = bpf_get_smp_processor_id();
     for (u32 i = 0; i < OPERATIONS; ++i) different += bpf_get_smp_processor_id() != first;

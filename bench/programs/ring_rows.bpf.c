@@ -24,7 +24,7 @@ static __always_inline int produce(const u32 size) {
 }
 
 #define PRODUCE(size)                                 \
-    ROW int ring_produce_##size(struct xdp_md* ctx) { \
+    ROW int ring_produce_##size(struct __sk_buff* ctx) { \
         return produce(size);                         \
     }
 PRODUCE(8)
@@ -47,12 +47,12 @@ static __always_inline int output(const u32 size) {
     return lost;
 }
 
-ROW int ring_output_8(struct xdp_md* ctx) {
+ROW int ring_output_8(struct __sk_buff* ctx) {
     return output(8);
 }
-ROW int ring_output_64(struct xdp_md* ctx) {
+ROW int ring_output_64(struct __sk_buff* ctx) {
     return output(64);
 }
-ROW int ring_output_256(struct xdp_md* ctx) {
+ROW int ring_output_256(struct __sk_buff* ctx) {
     return output(256);
 }

@@ -11,7 +11,7 @@
 #define OPERATIONS 1024
 /* For operations of many steps: the verifier follows every one of them. */
 #define FEW 64
-#define ROW SEC("xdp")
+#define ROW SEC("tc")
 
 typedef __u8 u8;
 typedef __u16 u16;

@@ -57,10 +57,7 @@ public:
         for (u32 cpu = 0; cpu < cpus; ++cpu) {
             const u32 run = count / cpus + (cpu < count % cpus ? 1 : 0);
             if (run == 0) break;
-            for (u32 i = 0; i + 1 < run; ++i) {
-                link(first + i).store(first + i + 1, host::Order::Relaxed);
-            }
-            push_chain(heads_.cpu(cpu), first, first + run - 1, link);
+            push_run(heads_.cpu(cpu), first, run, link);
             first += run;
         }
     }
@@ -72,6 +69,21 @@ private:
 
     static bool empty(const Head* head) {
         return static_cast<u32>(head->top.load(host::Order::Relaxed)) == kNone;
+    }
+
+    // What stands next to each other in the list does not in memory: where one CPU has taken its element from another's
+    // list, both use theirs again and again, and would have each other's cache lines.
+    template <class Link>
+    static void push_run(Head* head, u32 first, u32 count, Link link) {
+        constexpr u32 kApart = 8;
+        u32 last = first;
+        for (u32 i = 0; i < kApart && i < count; ++i) {
+            for (u32 at = i; at < count; at += kApart) {
+                link(last).store(first + at, host::Order::Relaxed);
+                last = first + at;
+            }
+        }
+        push_chain(head, first, last, link);
     }
 
     template <class Link>

@@ -20,7 +20,7 @@ namespace barebpf::backend {
 inline constexpr u32 kNoCpu = ~0u;
 inline constexpr u32 kCpuSlots = 64;
 
-struct alignas(64) CpuSlot {
+struct alignas(128) CpuSlot {  // a pair of lines, as in percpu.h
     Atomic<u64> word;
     Atomic<s32> thread_id;  // of the owner; stale while free
 };
