@@ -115,6 +115,7 @@ bool make_elements(HashMap* map, u32 max_entries, bool in_place) {
 bool free_parts(HashMap* map) {
     if (map->on_demand_made && !map->on_demand.try_destroy()) return false;
     map->free_elements.destroy();
+    map->limit.destroy();
     map->cpus.destroy();
     if (map->cpu_values) {
         free_in_steps(map->cpu_values + map->cpu_value_size,
@@ -145,6 +146,7 @@ bool make_parts(HashMap* map, const bpf_attr& attr) {
         map->free_elements.populate(1, attr.max_entries, Preallocated::links(map));
         return true;
     }
+    if (!map->limit.create(attr.max_entries, map->memory)) return false;
     map->on_demand_made =
         map->on_demand.create(map->stride, attr.max_entries, map->memory, map->cpu_value_size);
     return map->on_demand_made;

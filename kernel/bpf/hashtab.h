@@ -52,6 +52,7 @@
 // its own CPU, waited long in an NMI, or is nested deeper than kLevels.
 #pragma once
 
+#include "kernel/bpf/element_limit.h"
 #include "kernel/bpf/map.h"
 #include "kernel/bpf/memalloc.h"
 #include "kernel/bpf/percpu_freelist.h"
@@ -99,7 +100,7 @@ struct HashMap : Map {
     host::PerCpu<CpuState> cpus;
 
     Memalloc on_demand;           // BPF_F_NO_PREALLOC
-    host::Atomic<u32> live{};     // its elements in the table
+    ElementLimit limit;           // of its elements in the table
     bool on_demand_made = false;  // for free()
 };
 

@@ -95,7 +95,7 @@ struct OnDemand {
     }
     static ALWAYS_INLINE void touch(const HashMap*, u32) {}
     static void give_back(HashMap* map, u32 index) {
-        map->live.fetch_sub(1, Order::Relaxed);
+        map->limit.give();
         map->on_demand.free_rcu(index);
     }
 
@@ -104,12 +104,9 @@ struct OnDemand {
         explicit Session(HashMap* map) : map_(map) { map->on_demand.prepare(); }
 
         Taken take() {
-            if (map_->live.fetch_add(1, Order::Relaxed) >= map_->max_entries) {
-                map_->live.fetch_sub(1, Order::Relaxed);
-                return {0, -to_int(Errno::TooBig)};
-            }
+            if (!map_->limit.take()) return {0, -to_int(Errno::TooBig)};
             const u32 index = map_->on_demand.alloc();
-            if (!index) map_->live.fetch_sub(1, Order::Relaxed);
+            if (!index) map_->limit.give();
             return {index, -to_int(Errno::NoMem)};
         }
         Taken replacement() { return {map_->on_demand.alloc(), -to_int(Errno::NoMem)}; }
