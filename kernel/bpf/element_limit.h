@@ -5,8 +5,8 @@
 //     cpu n        places with that CPU: given back there, or fetched ahead, for the next element
 //
 // take() uses one of this CPU's places; else it fetches some, as long as there are plenty for everybody, or one; else one
-// of another CPU's. It fails only when all are in use (or on their way between two words, which takes a few instructions
-// and happens only while there are plenty). Maps too small for that have no places with CPUs.
+// of another CPU's. It fails when all are in use, or on their way between two words: one that gives some back, or
+// fetches some, has them in neither for a few instructions. Maps too small for that have no places with CPUs.
 //
 // Nothing is ordered by it: the words are counts, and an element's memory has its own ordering. Context: any, pinned.
 #pragma once
