@@ -70,6 +70,8 @@ ALWAYS_INLINE bool has_room(Ring* ring, u64 end, u64 consumed) REQUIRES(ring->lo
 // ── Descriptors ───────────────────────────────────────────────────────────────────────────────
 
 u32 poll(Map* map) {
+    // Behind the reader's store of its position: pairs with the light one in ringbuf_commit().
+    host::heavy_fence();
     return ring_available(ring_of(map)) ? kPollIn : 0;
 }
 
@@ -114,8 +116,8 @@ void ringbuf_commit(void* sample, u64 flags, bool discard) {
     if (discard) length |= kRingDiscarded;
     // The record is complete: pairs with the reader's acquire of it.
     header->length.store(length, Order::Release);
-    // Before our look at the reader's position: pairs with the fence in ring_available().
-    host::fence(Order::SeqCst);
+    // Before our look at the reader's position: pairs with the heavy one in poll().
+    host::light_fence();
     if (UNLIKELY(flags & BPF_RB_FORCE_WAKEUP)) {
         ring->map->queue.wake_all();
         return;
@@ -187,8 +189,6 @@ host::WaitQueue* ring_wait_queue(Map* map) {
 }
 
 u64 ring_available(Ring* ring) {
-    // Pairs with the one in ringbuf_commit().
-    host::fence(Order::SeqCst);
     const u64 consumed = ring->consumer_position().load(Order::Acquire);
     return ring->producer_position().load(Order::Acquire) - consumed;
 }

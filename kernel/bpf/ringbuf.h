@@ -19,10 +19,9 @@
 // Programs write. Reservations are made under `lock`, one behind the other:
 //
 //     reserve   lock; room? header busy; producer_position (release); unlock
-//     commit    header: length without busy (release); fence (sequentially consistent);
-//               wake if consumer_position is at this record
+//     commit    header: length without busy (release); light fence; wake if consumer_position is at this record
 //     reader    producer_position (acquire); header (acquire): not busy: payload; consumer_position (release)
-//     poll      fence (sequentially consistent); producer_position, consumer_position: different?
+//     poll      heavy fence; producer_position, consumer_position: different?
 //
 // No wake-up is lost: the reader stores its position before it polls. Either the commit's fence comes first in the
 // single order of fences, and poll() sees the producer_position that the reservation stored; or poll()'s fence does,
@@ -125,7 +124,7 @@ Result<void> ring_check_attr(const bpf_attr& attr);
 Result<Map*> ring_create(const bpf_attr& attr);
 void ring_free(Map* map);
 host::WaitQueue* ring_wait_queue(Map* map);
-// Bytes between the two positions, whatever they are; orders itself behind what the caller stored before.
+// Bytes between the two positions, whatever they are.
 u64 ring_available(Ring* ring);
 // The pages of an mmap request, if it is within the ring. Inval.
 Result<host::MmapPages> ring_pages(Map* map, const host::MmapRequest& request, bool may_write);

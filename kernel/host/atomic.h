@@ -57,6 +57,13 @@ ALWAYS_INLINE const Atomic<T>& atomic_at(const void* where) {
 // Used by name, not wrapped: Order belongs to the backend, and lookup by argument finds it there.
 using backend::fence;
 
+// Two unequal halves of a pair of fence(Order::SeqCst), for where two sides each store one word and then read the other's,
+// at least one must see what the other stored, and one of them comes by far more often. light_fence() costs that side
+// little or nothing; heavy_fence() makes up for it, and may take microseconds. Two light ones order nothing.
+// light_fence(): any context. heavy_fence(): process context, no lock, no read section, not pinned.
+using backend::heavy_fence;
+using backend::light_fence;
+
 // One step of a busy-wait loop: lets a sibling hyperthread, or the explorer, go on.
 using backend::spin_hint;
 

@@ -95,6 +95,18 @@ void on_fence(Order order, Site site) {
     engine.trace(Op::Fence, nullptr, 0, 0, 0, order, site);
 }
 
+// Nothing that another CPU could tell.
+void on_light_fence(Site site) {
+    engine.step(nullptr, false);
+    engine.trace(Op::Fence, nullptr, 0, 0, 0, Order::Relaxed, site, "light");
+}
+
+void on_heavy_fence(Site site) {
+    engine.step(nullptr, false);
+    if (engine.relaxed()) memory_model.heavy_fence();
+    engine.trace(Op::Fence, nullptr, 0, 0, 0, Order::SeqCst, site, "heavy");
+}
+
 void on_spin(Site site) {
     engine.trace(Op::Spin, nullptr, 0, 0, 0, Order::Relaxed, site);
     engine.spin();

@@ -65,6 +65,22 @@ struct SB : Litmus {
     bool weak() const override { return r[0] == 0 && r[1] == 0; }
 };
 
+// The same with one heavy fence, on CPU 0, or none.
+template <bool kHeavy>
+struct UnequalSB : Litmus {
+    using Litmus::Litmus;
+    void cpu(u32 number) override {
+        write(number ? y : x);
+        if (kHeavy && number == 0) {
+            host::heavy_fence();
+        } else {
+            host::light_fence();
+        }
+        r[number] = read(number ? x : y);
+    }
+    bool weak() const override { return r[0] == 0 && r[1] == 0; }
+};
+
 // Load buffering.
 struct LB : Litmus {
     using Litmus::Litmus;
@@ -204,6 +220,11 @@ TEST(Litmus, StoreBuffering) {
     allowed<SB>(2, {.store_fence = Order::AcqRel});
     forbidden<SB>(2, kSequential);
     forbidden<SB>(2, {.store_fence = Order::SeqCst});
+}
+
+TEST(Litmus, UnequalFences) {
+    allowed<UnequalSB<false>>(2, kRelaxed);
+    forbidden<UnequalSB<true>>(2, kRelaxed);
 }
 
 TEST(Litmus, LoadBufferingIsNotModelled) {

@@ -142,6 +142,15 @@ void MemoryModel::fence(Order order) {
     if (releases(order)) me.released = me.view;
 }
 
+void MemoryModel::heavy_fence() {
+    for (const Thread& each : threads_) sequential_.join(each.view);
+    for (Thread& each : threads_) {
+        each.view.join(each.acquirable);
+        each.view.join(sequential_);
+        each.released = each.view;
+    }
+}
+
 void MemoryModel::acquire(const void* object) {
     thread().view.join(objects_[object]);
 }

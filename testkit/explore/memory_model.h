@@ -51,6 +51,7 @@ public:
     void before_rmw(const void* at, u32 size, Order order);
     void after_rmw(const void* at, u32 size, Order order);
     void fence(Order order);
+    void heavy_fence();  // as if each CPU had a fence there
 
     // Views that objects hand on: locks (by address), grace periods.
     void acquire(const void* object);

@@ -31,6 +31,8 @@ u64 on_rmw(void* at, u32 size, Rmw operation, u64 operand, Order order, Site sit
 u64 on_compare_exchange(void* at, u32 size, u64 expected, u64 desired, Order success, Order failure,
                         Site site, bool* done);
 void on_fence(Order order, Site site);
+void on_light_fence(Site site);
+void on_heavy_fence(Site site);
 void on_spin(Site site);
 
 }  // namespace barebpf::explore
@@ -104,6 +106,12 @@ private:
 
 ALWAYS_INLINE void fence(Order order, BAREBPF_SITE) {
     explore::on_fence(order, {file, line});
+}
+ALWAYS_INLINE void light_fence(BAREBPF_SITE) {
+    explore::on_light_fence({file, line});
+}
+ALWAYS_INLINE void heavy_fence(BAREBPF_SITE) {
+    explore::on_heavy_fence({file, line});
 }
 ALWAYS_INLINE void spin_hint(BAREBPF_SITE) {
     explore::on_spin({file, line});

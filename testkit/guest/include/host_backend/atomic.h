@@ -15,4 +15,12 @@ ALWAYS_INLINE void spin_hint() {
 #endif
 }
 
+// Both whole: an interrupt to each other CPU would cost more than it saves.
+ALWAYS_INLINE void light_fence() {
+    fence(Order::SeqCst);
+}
+ALWAYS_INLINE void heavy_fence() {
+    fence(Order::SeqCst);
+}
+
 }  // namespace barebpf::backend

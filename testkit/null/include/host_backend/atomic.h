@@ -58,6 +58,12 @@ private:
 ALWAYS_INLINE void fence(Order order) {
     __atomic_thread_fence(static_cast<int>(order));
 }
+ALWAYS_INLINE void light_fence() {
+    fence(Order::SeqCst);
+}
+ALWAYS_INLINE void heavy_fence() {
+    fence(Order::SeqCst);
+}
 ALWAYS_INLINE void spin_hint() {}
 
 }  // namespace barebpf::backend

@@ -15,4 +15,14 @@ ALWAYS_INLINE void spin_hint() {
 #endif
 }
 
+// Until the kernel has promised to interrupt this process's other threads (fence.cc): then both halves are whole fences.
+// Written before there is a second thread.
+extern bool whole_fences __attribute__((visibility("hidden")));
+
+ALWAYS_INLINE void light_fence() {
+    if (UNLIKELY(whole_fences)) fence(Order::SeqCst);
+    asm volatile("" ::: "memory");
+}
+void heavy_fence();
+
 }  // namespace barebpf::backend
