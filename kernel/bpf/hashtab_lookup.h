@@ -11,6 +11,13 @@ inline constexpr u32 kMaxRetries = 64;
 
 enum class Pass { Hit, Miss, Disturbed };
 
+// What was read since is of the bucket as it was with this version. The fence pairs with the one in fill(): a new key was
+// seen, so is the changed version.
+ALWAYS_INLINE bool is_undisturbed(const HashBucket* bucket, u32 version) {
+    host::fence(Order::Acquire);
+    return LIKELY(bucket->version.load(Order::Relaxed) == version);
+}
+
 // One pass. *found is set on a hit.
 template <u32 kKey, class Storage>
 ALWAYS_INLINE Pass look(const HashMap* map, const HashBucket* bucket, u8 tag, const void* key,
@@ -18,11 +25,7 @@ ALWAYS_INLINE Pass look(const HashMap* map, const HashBucket* bucket, u8 tag, co
     // Acquire pairs with the release in bump_version: what left before is not seen.
     const u32 version = bucket->version.load(Order::Acquire);
     const u64 tags = bucket->tags.load(Order::Acquire);  // pairs with link_new
-    // The fence pairs with the one in fill(): a new key was seen, so is the changed version.
-    const auto undisturbed = [&] {
-        host::fence(Order::Acquire);
-        return LIKELY(bucket->version.load(Order::Relaxed) == version);
-    };
+    const auto undisturbed = [&] { return is_undisturbed(bucket, version); };
     for (u64 m = slots_with_tag(tags, tag); m; m = without_first_byte(m)) {
         const u32 index = bucket->slots[first_byte(m)].load(Order::Acquire);  // pairs with replace
         u8* candidate = Storage::at(map, index);
@@ -79,14 +82,36 @@ ALWAYS_INLINE Found find(const HashMap* map, const void* key) {
     return look_again<kKey, Storage>(map, where.bucket, where.tag, key);
 }
 
-// MapOps::lookup: what programs call.
 template <u32 kKey, class Storage, class Value>
-void* lookup(Map* generic, const void* key) {
+NOINLINE void* lookup_whole(Map* generic, const void* key) {
     const auto* map = static_cast<const HashMap*>(generic);
     const Found found = find<kKey, Storage>(map, key);
     if (!found.element) return nullptr;
     Storage::touch(map, found.index);
     return Value::template see<kKey, Storage>(map, found);
+}
+
+// MapOps::lookup: what programs call. Here is what most look-ups need, few enough instructions to keep all in registers:
+// the first element with the tag is it, or none has the tag and nothing is chained. Else all of it again.
+template <u32 kKey, class Storage, class Value>
+void* lookup(Map* generic, const void* key) {
+    const auto* map = static_cast<const HashMap*>(generic);
+    const Hashed where = hash_to_bucket<kKey>(map, key);
+    const HashBucket* bucket = where.bucket;
+    const u32 version = bucket->version.load(Order::Acquire);  // as in look()
+    const u64 tags = bucket->tags.load(Order::Acquire);
+    const u64 matching = slots_with_tag(tags, where.tag);
+    if (matching) {
+        const u32 index = bucket->slots[first_byte(matching)].load(Order::Acquire);
+        u8* candidate = Storage::at(map, index);
+        if (LIKELY(key_equals<kKey>(map, candidate, key)) && is_undisturbed(bucket, version)) {
+            Storage::touch(map, index);
+            return Value::template see<kKey, Storage>(map, Found{candidate, index});
+        }
+    } else if (LIKELY(!bucket->overflow.load(Order::Acquire)) && is_undisturbed(bucket, version)) {
+        return nullptr;
+    }
+    return lookup_whole<kKey, Storage, Value>(generic, key);
 }
 
 // MapOps::lookup_percpu.
