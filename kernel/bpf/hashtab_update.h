@@ -2,9 +2,22 @@
 // Inside of hashtab: updates and deletes, for every storage and kind of value.
 #pragma once
 
+#include <arch/prefetch.h>
+
 #include "kernel/bpf/hashtab_lookup.h"
 
 namespace barebpf::hashtab {
+
+// Starts the way to the element that the key is likely to have: behind the lock's exchange no load begins before it is
+// done. The bucket is asked for as its writer will have it, or two CPUs would fetch it twice. What is read here is a hint.
+template <class Storage>
+ALWAYS_INLINE void fetch_ahead(const HashMap* map, const HashBucket* bucket, u8 tag) {
+    arch::prefetch_to_write(bucket);
+    const u64 matching = slots_with_tag(bucket->tags.load(Order::Relaxed), tag);
+    if (!matching) return;
+    const u32 index = bucket->slots[first_byte(matching)].load(Order::Relaxed);
+    arch::prefetch_to_write(Storage::at(map, index));
+}
 
 // Key and value into an element that no reader should be at. One that still is (the element was
 // recycled under it) must see that the version of its bucket has moved on, if it sees anything of
@@ -27,6 +40,7 @@ s64 update(Map* generic, const void* key, const void* value, u64 flags) {
     }
     const Hashed where = hash_to_bucket<kKey>(map, key);
     HashBucket* const bucket = where.bucket;
+    fetch_ahead<Storage>(map, bucket, where.tag);
     typename Storage::Session session(map);
     [[maybe_unused]] typename Value::Leftover leftover;
     host::IrqState irq;
@@ -107,6 +121,7 @@ template <u32 kKey, class Storage, class Value>
 ALWAYS_INLINE s64 remove(HashMap* map, const void* key, void* to, u64 flags) {
     const Hashed where = hash_to_bucket<kKey>(map, key);
     HashBucket* const bucket = where.bucket;
+    fetch_ahead<Storage>(map, bucket, where.tag);
     Gone<Storage, Value> gone(map);
     host::IrqState irq;
     if (UNLIKELY(!bucket->lock.acquire_in_any_context(&irq))) return -to_int(Errno::Busy);
