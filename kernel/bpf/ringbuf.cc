@@ -67,26 +67,8 @@ ALWAYS_INLINE bool has_room(Ring* ring, u64 end, u64 consumed) REQUIRES(ring->lo
     return end - consumed <= ring->mask && end - pending <= ring->mask;
 }
 
-// ── Descriptors ───────────────────────────────────────────────────────────────────────────────
-
-u32 poll(Map* map) {
-    // Behind the reader's store of its position: pairs with the light one in ringbuf_commit().
-    host::heavy_fence();
-    return ring_available(ring_of(map)) ? kPollIn : 0;
-}
-
-// The consumer's page may be written, alone; the rest never.
-Result<host::MmapPages> mmap(Map* map, const host::MmapRequest& request) {
-    if (request.writable && (request.offset != 0 || request.length != host::kPageSize)) {
-        return Errno::Perm;
-    }
-    return ring_pages(map, request, request.writable);
-}
-
-}  // namespace
-
-void* ringbuf_reserve(Map* map, u64 size) {
-    Ring* ring = ring_of(map);
+// Null: no room, or more than the ring or a record can hold.
+ALWAYS_INLINE RecordHeader* reserve(Ring* ring, u64 size) {
     if (UNLIKELY(size > kRingMaxRecord)) return nullptr;
     const u64 length = footprint(size);
     if (UNLIKELY(length > ring->size())) return nullptr;
@@ -106,14 +88,11 @@ void* ringbuf_reserve(Map* map, u64 size) {
     ring->produced = end;
     // The header is there first. Pairs with the reader's acquire.
     ring->producer_position().store(end, Order::Release);
-    return header + 1;
+    return header;
 }
 
-void ringbuf_commit(void* sample, u64 flags, bool discard) {
-    RecordHeader* header = static_cast<RecordHeader*>(sample) - 1;
-    Ring* ring = ring_of_header(header);
-    u32 length = header->length.load(Order::Relaxed) & ~kRingBusy;
-    if (discard) length |= kRingDiscarded;
+// length: what the header says from now on.
+ALWAYS_INLINE void commit(Ring* ring, RecordHeader* header, u32 length, u64 flags) {
     // The record is complete: pairs with the reader's acquire of it.
     header->length.store(length, Order::Release);
     // Before our look at the reader's position: pairs with the heavy one in poll().
@@ -127,13 +106,43 @@ void ringbuf_commit(void* sample, u64 flags, bool discard) {
     if (UNLIKELY(reader == offset) && !(flags & BPF_RB_NO_WAKEUP)) ring->map->queue.wake_all();
 }
 
+// ── Descriptors ───────────────────────────────────────────────────────────────────────────────
+
+u32 poll(Map* map) {
+    // Behind the reader's store of its position: pairs with the light one in ringbuf_commit().
+    host::heavy_fence();
+    return ring_available(ring_of(map)) ? kPollIn : 0;
+}
+
+// The consumer's page may be written, alone; the rest never.
+Result<host::MmapPages> mmap(Map* map, const host::MmapRequest& request) {
+    if (request.writable && (request.offset != 0 || request.length != host::kPageSize)) {
+        return Errno::Perm;
+    }
+    return ring_pages(map, request, request.writable);
+}
+
+}  // namespace
+
+void* ringbuf_reserve(Map* map, u64 size) {
+    RecordHeader* header = reserve(ring_of(map), size);
+    return LIKELY(header != nullptr) ? header + 1 : nullptr;
+}
+
+void ringbuf_commit(void* sample, u64 flags, bool discard) {
+    RecordHeader* header = static_cast<RecordHeader*>(sample) - 1;
+    const u32 length = header->length.load(Order::Relaxed) & ~kRingBusy;
+    commit(ring_of_header(header), header, discard ? length | kRingDiscarded : length, flags);
+}
+
 s64 ringbuf_output(Map* map, const void* data, u64 size, u64 flags) {
     if (UNLIKELY(flags & ~u64{BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP}))
         return -to_int(Errno::Inval);
-    void* sample = ringbuf_reserve(map, size);
-    if (UNLIKELY(!sample)) return -to_int(Errno::Again);
-    __builtin_memcpy(sample, data, size);
-    ringbuf_commit(sample, flags, false);
+    Ring* ring = ring_of(map);
+    RecordHeader* header = reserve(ring, size);
+    if (UNLIKELY(!header)) return -to_int(Errno::Again);
+    __builtin_memcpy(static_cast<void*>(header + 1), data, size);
+    commit(ring, header, static_cast<u32>(size), flags);
     return 0;
 }
 
