@@ -10,9 +10,11 @@
  *
  * ENTRIES is the size of the hash map for rows that use it, the number of producers for a ring buffer's, else 0. CHECK is what the row computed. An
  * answer that starts with "error" tells what failed. */
+#define _GNU_SOURCE /* affinity */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +41,15 @@ static const char *alu_path, *map_path;
 static char prog_path[4096]; /* prog_rows.bpf.o: rows do_*, beside the map rows */
 static struct world* worlds;
 static unsigned char packet[kFrames * kFrameSize];
+
+/* Where the scheduler puts threads that work on one map, a reader and who wakes it, decides more than they do: each stays
+ * on its CPU. */
+static void stay_on(int cpu) {
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    CPU_SET(cpu % (int)sysconf(_SC_NPROCESSORS_ONLN), &cpus);
+    sched_setaffinity(0, sizeof cpus, &cpus);
+}
 
 static double now_ns(void) {
     struct timespec t;

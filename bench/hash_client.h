@@ -78,13 +78,14 @@ static struct hash_world* hash_find(unsigned long long entries, const char* path
 struct hash_thread {
     pthread_t thread;
     pthread_barrier_t* start;
-    int fd, repeat, failed;
+    int fd, repeat, failed, cpu;
     double begin, end;
 };
 
 static void* hash_thread_main(void* argument) {
     struct hash_thread* t = argument;
     unsigned result = 0, ns;
+    stay_on(t->cpu);
     pthread_barrier_wait(t->start);
     t->begin = now_ns();
     t->failed = run_once(t->fd, t->repeat, &result, &ns) || result;
@@ -98,9 +99,11 @@ static double hash_two_run(int fd, int repeat) {
     pthread_barrier_t start;
     double longest = 0;
     int failed = 0;
+    cpu_set_t before;
+    sched_getaffinity(0, sizeof before, &before);
     pthread_barrier_init(&start, NULL, kThreads);
     for (int i = 0; i < kThreads; ++i) {
-        threads[i] = (struct hash_thread){.start = &start, .fd = fd, .repeat = repeat};
+        threads[i] = (struct hash_thread){.start = &start, .fd = fd, .repeat = repeat, .cpu = i};
         if (i) pthread_create(&threads[i].thread, NULL, hash_thread_main, &threads[i]);
     }
     hash_thread_main(&threads[0]);
@@ -111,6 +114,7 @@ static double hash_two_run(int fd, int repeat) {
             longest = threads[i].end - threads[i].begin;
     }
     pthread_barrier_destroy(&start);
+    sched_setaffinity(0, sizeof before, &before);
     return failed ? -1 : longest / repeat;
 }
 

@@ -35,6 +35,7 @@ struct ring_producer {
     pthread_barrier_t* start;
     const struct ring_work* work;
     int repeat, failed;
+    int cpu;
     double begin, end;
 };
 
@@ -64,6 +65,7 @@ static struct ring_world* ring_find(const char* path) {
 static void* ring_produce(void* argument) {
     struct ring_producer* p = argument;
     unsigned lost = 0, ns;
+    stay_on(p->cpu);
     pthread_barrier_wait(p->start);
     p->begin = now_ns();
     if (p->work->program >= 0) {
@@ -89,12 +91,16 @@ static double ring_run(struct ring_world* w, const struct ring_work* work, int p
     int failed = 0;
     /* Without a reader the first producer is this thread. */
     const int first = read ? 0 : 1;
+    cpu_set_t before;
+    sched_getaffinity(0, sizeof before, &before);
     pthread_barrier_init(&start, NULL, (unsigned)(producers + 1 - first));
     for (int i = 0; i < producers; ++i) {
-        threads[i] = (struct ring_producer){.start = &start, .work = work, .repeat = repeat};
+        threads[i] = (struct ring_producer){.start = &start, .work = work, .repeat = repeat,
+                                           .cpu = i + 1};
         if (i >= first) pthread_create(&threads[i].thread, NULL, ring_produce, &threads[i]);
     }
     if (read) {
+        stay_on(0);
         pthread_barrier_wait(&start);
         const unsigned long long all = ring_read + 1ull * producers * repeat * kOperations;
         /* Those without room are not read: the producers' end shows when it is over. */
@@ -115,6 +121,7 @@ static double ring_run(struct ring_world* w, const struct ring_work* work, int p
         if (threads[i].end > end) end = threads[i].end;
     }
     pthread_barrier_destroy(&start);
+    sched_setaffinity(0, sizeof before, &before);
     return failed ? -1 : end - begin;
 }
 
