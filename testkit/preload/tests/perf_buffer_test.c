@@ -9,6 +9,7 @@
 #include <bpf/libbpf.h>
 #include <linux/perf_event.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -203,7 +204,16 @@ static void check_poll(int map, int program) {
     CHECK(run(program, 1) == ENOSPC); /* the slots hold the events, which nobody maps */
 }
 
+/* Everything here counts the records of one CPU's ring, so all runs must be on one CPU. */
+static void stay_on_this_cpu(void) {
+    cpu_set_t here;
+    CPU_ZERO(&here);
+    CPU_SET(sched_getcpu(), &here);
+    CHECK(sched_setaffinity(0, sizeof here, &here) == 0);
+}
+
 int main(void) {
+    stay_on_this_cpu();
     int map =
         create_map(BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, (unsigned)libbpf_num_possible_cpus(), 0);
     int program = load_program(map);
