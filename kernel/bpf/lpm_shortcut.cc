@@ -14,7 +14,10 @@ using host::IrqSave;
 constexpr u32 kNever = ~u32{0};
 constexpr u32 kFirstSize = 8192;  // prefixes from which a table pays
 constexpr u32 kMaxHashedBits = 28;
-constexpr u32 kFillStep = 64;  // entries that one update fills in
+// What one update does for a table to come: entries, or runs; or for one that has gone: places.
+constexpr u32 kFillStep = 64;
+constexpr u32 kFillRunsStep = 16;
+constexpr u32 kDrainStep = 256;
 
 u32 first_bits_of(const Shortcut* table, const u8* data) {
     return load_be32(data) >> (32 - 4 * table->nibbles);
@@ -24,16 +27,35 @@ u32 first_bits_of(const Shortcut* table, const u8* data) {
 constinit const Wide kNothing{.runs = 1};
 
 // The releases pair with the acquires of readers.
-void put(const LpmTrie* trie, Shortcut* table, u32 first_bits, u32 entry) {
-    if (is_direct(trie)) {
-        const Wide* wide = entry ? trie->wide(entry) : &kNothing;
-        table->wide(Shortcut::place_of(first_bits)).store(wide, Order::Release);
-        return;
+void put_direct(const LpmTrie* trie, Shortcut* table, u32 first_bits, u32 entry) {
+    const Wide* wide = entry ? trie->wide(entry) : &kNothing;
+    table->wide(Shortcut::place_of(first_bits)).store(wide, Order::Release);
+}
+
+void free_runs(LpmTrie* trie, u64 place) {
+    const u32 entry = static_cast<u32>(place);
+    if ((entry & kRuns) == kRuns) trie->space.free_rcu(number_of(entry));
+}
+
+// Where these bits are, or else may be put: at an empty place, or another's.
+Atomic<u64>& place_for(Shortcut* table, u32 first_bits) {
+    const u32 first = table->first_choice(first_bits);
+    u32 best = first;
+    bool empty = false;
+    for (u32 i = 0; i < Shortcut::kBucket; ++i) {
+        const u64 place = table->hashed(first ^ i).load(Order::Relaxed);
+        if (place && place >> 32 == first_bits) return table->hashed(first ^ i);
+        if (!place && !empty) best = first ^ i, empty = true;
     }
-    Atomic<u64>& place = table->hashed(table->hash(first_bits));
-    const bool ours = place.load(Order::Relaxed) >> 36 == first_bits;
-    if (!entry && !ours) return;
-    place.store(entry ? u64{first_bits} << 36 | entry : 0, Order::Release);
+    return table->hashed(best);
+}
+
+void put_hashed(LpmTrie* trie, Shortcut* table, u32 first_bits, u32 entry) {
+    Atomic<u64>& place = place_for(table, first_bits);
+    const u64 old = place.load(Order::Relaxed);
+    if (!entry && old >> 32 != first_bits) return;
+    place.store(entry ? u64{first_bits} << 32 | entry : 0, Order::Release);
+    free_runs(trie, old);
 }
 
 // The longest prefix that covers these bits and has at least kMinCover and at most so many.
@@ -89,16 +111,15 @@ struct Crossing {
     u32 entry;  // 0: none
 };
 
-// The first crossing below `entry` at or after the bits `from`. `bits` are the nibbles above, `level`
-// their number. Recursion goes at most as deep as `nibbles`.
-Crossing first_crossing(const LpmTrie* trie, u32 nibbles, u32 entry, u32 level, u32 bits,
-                        u32 from) {
+// Of a hashed table, the first crossing below `entry` at or after the bits `from`, or prefix of just so many bits. `bits`
+// are the nibbles above, `level` their number. Recursion goes at most as deep as `nibbles`.
+Crossing first_crossing(const LpmTrie* trie, u32 entry, u32 level, u32 bits, u32 from) {
+    constexpr u32 nibbles = Shortcut::kHashedNibbles;
     if (!entry) return {};
-    const u32 whole = 4 * nibbles;
     if (is_leaf(entry)) {
         const Leaf* leaf = trie->leaf(entry);
-        const u32 first = load_be32(leaf->data()) >> (32 - whole);
-        if (leaf->prefixlen() <= whole || first < from) return {};
+        const u32 first = load_be32(leaf->data());
+        if (leaf->prefixlen() < 4 * nibbles || first < from) return {};
         return {first, entry};
     }
     const Node* node = trie->node(entry);
@@ -114,16 +135,29 @@ Crossing first_crossing(const LpmTrie* trie, u32 nibbles, u32 entry, u32 level, 
         return {bits, entry};
     }
     const u32 below = 4 * (nibbles - depth - 1);
-    u32 rank = 0;
-    for (u32 left = node->children(); left; left &= left - 1, ++rank) {
+    const u32 inside = below ? 0 : node->inside >> 16;  // those of all four bits of the nibble
+    for (u32 left = node->children() | inside; left; left &= left - 1) {
         const u32 nibble = lowest_bit(left);
         const u32 child_bits = bits << 4 | nibble;
         if (child_bits < from >> below) continue;
-        const u32 child = node->entries[rank].load(Order::Relaxed);
-        const Crossing found = first_crossing(trie, nibbles, child, depth + 1, child_bits, from);
+        const bool child = node->children() >> nibble & 1;
+        const u32 rank =
+            child ? child_rank(node->children(), nibble) : leaf_rank(node, 16 + nibble);
+        const Crossing found = first_crossing(trie, node->entries[rank].load(Order::Relaxed),
+                                              depth + 1, child_bits, from);
         if (found.entry) return found;
     }
     return {};
+}
+
+// The entry that leads below the first 32 bits of `data`, for the places of a hashed table: runs, where there can be, and
+// it stays 0 where that is no more than the prefix of just these bits. False: no memory for runs.
+bool gather(LpmTrie* trie, const u8* data, u32* entry) REQUIRES(trie->lock) {
+    if (!has_runs(trie)) return true;
+    u32 made = 0;
+    const MadeRuns result = make_runs(trie, data, *entry, &made);
+    if (result == MadeRuns::Yes) *entry = made;
+    return result != MadeRuns::NoMemory;
 }
 
 // The size at which to make the next one, after one of so many places.
@@ -134,12 +168,14 @@ u32 next_growth(const LpmTrie* trie, const Shortcut* table) {
 
 Shortcut* make(LpmTrie* trie, u32 prefixes) {
     const bool direct = is_direct(trie);
-    const u32 place_bits = direct ? Shortcut::kDirectBits : highest_bit(prefixes) + 1;
+    u32 place_bits = direct ? Shortcut::kDirectBits : highest_bit(prefixes) + 1;
+    if (place_bits < Shortcut::kLeastPlaceBits) place_bits = Shortcut::kLeastPlaceBits;
     auto* table = static_cast<Shortcut*>(
         host::alloc(Shortcut::bytes(direct, place_bits), AllocContext::Atomic, trie->memory));
     if (!table) return nullptr;
     table->trie = trie;
     table->place_bits = place_bits;
+    table->hash_shift = 32 - place_bits;
     table->nibbles = direct ? place_bits / 4 : Shortcut::kHashedNibbles;
     return table;
 }
@@ -150,37 +186,40 @@ void free_table(Shortcut* table) {
     free_in_steps(table, Shortcut::bytes(is_direct(trie), table->place_bits), trie->memory);
 }
 
-// The next place of a direct table. False: there is none.
-bool fill_place(const LpmTrie* trie, Shortcut* table) {
-    if (table->next >> Shortcut::kDirectBits) return false;
+enum class Step : u8 { Done, Later, Last };
+
+// The next place of a direct table.
+Step fill_place(const LpmTrie* trie, Shortcut* table) {
+    if (table->next >> Shortcut::kDirectBits) return Step::Last;
     u8 key[kLengthBytes + 4] = {};
     u8* data = key + kLengthBytes;
     data[0] = static_cast<u8>(table->next >> 8);
     data[1] = static_cast<u8>(table->next);
-    put(trie, table, table->next, crossing(trie, table->nibbles, data));
+    put_direct(trie, table, static_cast<u32>(table->next), crossing(trie, table->nibbles, data));
     table->cover(Shortcut::place_of(data))
         .store(cover_of(trie, data, Shortcut::kDirectBits), Order::Relaxed);
     ++table->next;
-    return true;
+    return Step::Done;
 }
 
-// The next entry of a hashed one.
-bool fill_entry(const LpmTrie* trie, Shortcut* table) {
-    if (table->next >> 4 * table->nibbles) return false;
+// The next entry of a hashed one. Later: when there is memory for its runs.
+Step fill_entry(LpmTrie* trie, Shortcut* table) REQUIRES(trie->lock) {
+    if (table->next >> 4 * Shortcut::kHashedNibbles) return Step::Last;
     const Crossing found =
-        first_crossing(trie, table->nibbles, trie->top.load(Order::Relaxed), 0, 0, table->next);
-    if (!found.entry) return false;
-    put(trie, table, found.first_bits, found.entry);
-    table->next = found.first_bits + 1;
-    return true;
+        first_crossing(trie, trie->top.load(Order::Relaxed), 0, 0, static_cast<u32>(table->next));
+    if (!found.entry) return Step::Last;
+    const Leaf* leaf = some_leaf(trie, found.entry);
+    if (leaf) {
+        u32 entry = leaf->prefixlen() > Runs::kFirst ? found.entry : 0;
+        if (!gather(trie, leaf->data(), &entry)) return Step::Later;
+        put_hashed(trie, table, found.first_bits, entry);
+    }
+    table->next = u64{found.first_bits} + 1;
+    return Step::Done;
 }
 
-void publish(LpmTrie* trie, Shortcut* table) REQUIRES(trie->lock) {
-    Shortcut* old = trie->shortcut.get_locked();
-    trie->shortcut.publish(table);
-    trie->growing = nullptr;
-    trie->grow_at.store(next_growth(trie, table), Order::Relaxed);
-    if (!old) return;
+// After a grace period.
+void retire(LpmTrie* trie, Shortcut* old) {
     trie->old_shortcuts.fetch_add(1, Order::Relaxed);
     host::call_rcu_process(&old->rcu, [](host::RcuHead* head) {
         auto* dead = barebpf::detail::container<Shortcut, host::RcuHead, &Shortcut::rcu>(head);
@@ -190,27 +229,63 @@ void publish(LpmTrie* trie, Shortcut* table) REQUIRES(trie->lock) {
     });
 }
 
+// Some places of the table that was in use before; nobody who comes now reads it.
+void drain(LpmTrie* trie) REQUIRES(trie->lock) {
+    Shortcut* table = trie->draining;
+    const u64 places = u64{1} << table->place_bits;
+    for (u32 i = 0; i < kDrainStep && table->next < places; ++i, ++table->next) {
+        free_runs(trie, table->hashed(table->next).load(Order::Relaxed));
+    }
+    if (table->next < places) return;
+    trie->draining = nullptr;
+    retire(trie, table);
+}
+
+void publish(LpmTrie* trie, Shortcut* table) REQUIRES(trie->lock) {
+    Shortcut* old = trie->shortcut.get_locked();
+    trie->shortcut.publish(table);
+    trie->growing = nullptr;
+    trie->grow_at.store(next_growth(trie, table), Order::Relaxed);
+    if (!old) return;
+    if (!has_runs(trie)) return retire(trie, old);
+    old->next = 0;
+    trie->draining = old;
+}
+
+void fill(LpmTrie* trie) REQUIRES(trie->lock) {
+    Shortcut* table = trie->growing;
+    const bool direct = is_direct(trie);
+    Step step = Step::Done;
+    for (u32 i = has_runs(trie) ? kFillRunsStep : kFillStep; i && step == Step::Done; --i) {
+        step = direct ? fill_place(trie, table) : fill_entry(trie, table);
+    }
+    if (step == Step::Last) publish(trie, table);
+}
+
 }  // namespace
 
 void shortcut_note(LpmTrie* trie, const u8* data, u32 prefixlen) {
     Shortcut* const tables[] = {trie->shortcut.get_locked(), trie->growing};
     for (Shortcut* table : tables) {
         if (!table) continue;
-        if (prefixlen > 4 * table->nibbles) {
-            put(trie, table, first_bits_of(table, data), crossing(trie, table->nibbles, data));
-        } else if (is_direct(trie)) {
-            put_covers(trie, table, data, prefixlen);
+        const u32 whole = 4 * table->nibbles;
+        if (prefixlen < whole || (prefixlen == whole && !has_runs(trie))) {
+            if (is_direct(trie)) put_covers(trie, table, data, prefixlen);
+            continue;
+        }
+        u32 entry = crossing(trie, table->nibbles, data);
+        if (is_direct(trie)) {
+            put_direct(trie, table, first_bits_of(table, data), entry);
+        } else {
+            gather(trie, data, &entry);
+            put_hashed(trie, table, first_bits_of(table, data), entry);
         }
     }
 }
 
 void shortcut_advance(LpmTrie* trie) {
-    Shortcut* table = trie->growing;
-    bool more = true;
-    for (u32 i = 0; more && i < kFillStep; ++i) {
-        more = is_direct(trie) ? fill_place(trie, table) : fill_entry(trie, table);
-    }
-    if (!more) publish(trie, table);
+    if (UNLIKELY(trie->draining != nullptr)) return drain(trie);
+    if (UNLIKELY(trie->growing != nullptr)) fill(trie);
 }
 
 void shortcut_prepare(LpmTrie* trie, u32 prefixes) {
@@ -235,13 +310,15 @@ u32 shortcut_first_size(const LpmTrie* trie) {
 bool shortcut_free(LpmTrie* trie) {
     // Acquire: pairs with the release in the callback, which is through with the map then.
     if (trie->old_shortcuts.load(Order::Acquire)) return false;
-    Shortcut* growing;
+    Shortcut *growing, *draining;
     {
         Guard<LpmTrie::Lock, IrqSave> guard(trie->lock);
         growing = trie->growing;
-        trie->growing = nullptr;
+        draining = trie->draining;
+        trie->growing = trie->draining = nullptr;
     }
     free_table(growing);
+    free_table(draining);
     free_table(trie->shortcut.exchange(nullptr));
     return true;
 }

@@ -38,7 +38,8 @@ Result<void> check_attr(const bpf_attr& attr) {
 const MapOps* ops_for(const LpmTrie* trie);
 
 bool make_parts(LpmTrie* trie) {
-    u32 sizes[1 + kNodeClasses + kWideClasses];
+    static_assert(kRunsClass + kRunsClasses <= kWideClass + kWideClasses);
+    u32 sizes[kWideClass + kWideClasses];
     sizes[kLeafClass] = static_cast<u32>(align_up(trie->value_offset + trie->value_size, 8));
     for (u32 i = 0; i < kNodeClasses; ++i) {
         sizes[kLeafClass + 1 + i] = static_cast<u32>(align_up(node_bytes(kNodeCapacities[i]), 8));
@@ -46,7 +47,11 @@ bool make_parts(LpmTrie* trie) {
     for (u32 i = 0; i < kWideClasses; ++i) {
         sizes[kWideClass + i] = static_cast<u32>(align_up(wide_bytes(kWideCapacities[i]), 32));
     }
-    const u32 classes = is_direct(trie) ? kWideClass + kWideClasses : kWideClass;
+    u32 classes = kWideClass + kWideClasses;
+    if (!is_direct(trie)) {
+        for (u32 i = 0; i < kRunsClasses; ++i) sizes[kRunsClass + i] = kRunsBytes[i];
+        classes = has_runs(trie) ? kRunsClass + kRunsClasses : kWideClass;
+    }
     if (!trie->space.create(sizes, classes, trie->memory)) return false;
     // What an update in an NMI takes, should it be the first.
     host::Cpu::Pin pin;
@@ -143,6 +148,13 @@ void* lookup4(Map* map, const void* key_bytes) {
     return reinterpret_cast<u8*>(trie->short_leaf(entry)) + kValueOffset4;
 }
 
+// From an entry of the shortcut, or what runs have there.
+NOINLINE void* look_below(const LpmTrie* trie, const u8* data, u32 entry) {
+    Leaf* leaf = descend(trie, KeyAny(data), entry);
+    if (UNLIKELY(!leaf)) leaf = look_from_top<KeyAny>(trie, data);
+    return leaf ? trie->value(leaf) : nullptr;
+}
+
 void* lookup_any(Map* map, const void* key) {
     const auto* trie = static_cast<const LpmTrie*>(map);
     const u32 prefixlen = load_unaligned<u32>(key);
@@ -150,10 +162,18 @@ void* lookup_any(Map* map, const void* key) {
     if (UNLIKELY(prefixlen != trie->max_prefixlen)) {
         return lookup_limited(trie, static_cast<const u8*>(key));
     }
-    const KeyAny wanted(data);
-    Leaf* leaf = descend(trie, wanted, through_shortcut(trie, wanted));
-    if (UNLIKELY(!leaf)) leaf = look_from_top<KeyAny>(trie, data);
-    return leaf ? trie->value(leaf) : nullptr;
+    Shortcut* table = trie->shortcut.dereference();
+    if (!table) return look_below(trie, data, 0);
+    const u32 entry = table->entry_of(load_be32(data));
+    if (UNLIKELY((entry & kRuns) != kRuns)) return look_below(trie, data, entry);
+    const Runs* runs = trie->runs(entry);
+    __builtin_prefetch(reinterpret_cast<const u8*>(runs) + 64);  // where most entries are
+    const u32 value = Runs::value_of(data);
+    const u32 found = LIKELY(!runs->has_many())
+                          ? static_cast<const FewRuns*>(runs)->entry_of(value)
+                          : static_cast<const ManyRuns*>(runs)->entry_of(value);
+    if (UNLIKELY(!(found & kShortLeaf))) return look_below(trie, data, found);
+    return trie->value(trie->short_leaf(found));
 }
 
 // ── The order of keys ─────────────────────────────────────────────────────────────────────────

@@ -27,8 +27,8 @@
 // Keys of four bytes, which are the most, have nodes of another kind for their third byte (lpm_wide.h).
 //
 // Shortcut. From some thousand prefixes on, a table leads from a key's first bits straight to the entry
-// below them (lpm_shortcut.h). It only ever saves steps: what is not found through it is looked for from
-// the top.
+// below them, or to all that is there in one piece (lpm_shortcut.h, lpm_runs.h). It only ever saves steps:
+// what is not found through it is looked for from the top.
 //
 // Writers hold the trie's one lock; they never change what a reader of a node looks at but for the
 // entries themselves (a leaf replaced by a newer one of the same prefix, a child by another with the
@@ -36,7 +36,8 @@
 // store. A reader that is on the old copy finds what was there when it came.
 //
 //     publishing:  *slot = entry (release)          pairs with the acquire of each entry that a reader
-//                  then the old one to free_rcu()   follows
+//                  then the shortcut, the same      follows
+//                  then the old one to free_rcu()   nothing leads to it any more
 //
 // Lookups and walks take no lock and never wait. All objects come from one ObjectSpace and return to it
 // after a grace period: the value that a program holds stays what it was. An update in an NMI fails with
@@ -70,6 +71,9 @@ inline constexpr u32 kMaxDataBytes = 256;
 inline constexpr u32 kShortLeaf = 1;
 inline constexpr u32 kLongLeaf = 2;
 static_assert((kShortLeaf | kLongLeaf) == ObjectSpace::kUserBits);
+
+// In a shortcut only: an object of lpm_runs.h.
+inline constexpr u32 kRuns = kShortLeaf | kLongLeaf;
 
 constexpr bool is_leaf(u32 entry) {
     return entry & (kShortLeaf | kLongLeaf);
@@ -142,6 +146,9 @@ inline constexpr u32 kWideClasses = sizeof(kWideCapacities) / sizeof(u32);
 constexpr u32 wide_bytes(u32 capacity) {
     return kWideHeader + capacity * 4;
 }
+// Tries of longer keys have no wide nodes, but runs.
+inline constexpr u32 kRunsClass = kWideClass;
+inline constexpr u32 kRunsClasses = 2;
 
 // The bits of `inside` that cover a key with this nibble.
 struct CoveringTable {
@@ -155,6 +162,7 @@ struct CoveringTable {
 inline constexpr CoveringTable kCovering;
 
 struct Shortcut;
+struct Runs;
 
 }  // namespace lpm
 
@@ -171,7 +179,8 @@ struct LpmTrie : Map {
 
     Lock lock;
     u32 count GUARDED_BY(lock) = 0;
-    lpm::Shortcut* growing GUARDED_BY(lock) = nullptr;  // the next one, being filled
+    lpm::Shortcut* growing GUARDED_BY(lock) = nullptr;   // the next one, being filled
+    lpm::Shortcut* draining GUARDED_BY(lock) = nullptr;  // the last one, whose runs are being freed
     host::Atomic<u32> grow_at{};        // prefixes at which the next shortcut is made; ~0: never
     host::Atomic<u32> old_shortcuts{};  // that wait for their grace period
     host::Atomic<u32> holes{};          // not 0: there may be empty entries in nodes
@@ -187,6 +196,9 @@ struct LpmTrie : Map {
     }
     ALWAYS_INLINE lpm::Wide* wide(u32 entry) const {
         return reinterpret_cast<lpm::Wide*>(space.at(entry));
+    }
+    ALWAYS_INLINE lpm::Runs* runs(u32 entry) const {
+        return reinterpret_cast<lpm::Runs*>(space.at_tagged<lpm::kRuns>(entry));
     }
     ALWAYS_INLINE u8* value(lpm::Leaf* leaf) const {
         return reinterpret_cast<u8*>(leaf) + value_offset;

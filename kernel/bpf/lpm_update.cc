@@ -46,6 +46,15 @@ private:
     s64 erase_locked() REQUIRES(trie_->lock);
     Outcome finish(s64 result) REQUIRES(trie_->lock);
     void publish(Atomic<u32>* slot, u32 entry) { slot->store(entry, Order::Release); }
+    // To be freed when nothing leads there any more, the shortcut neither.
+    void retire(u32 number) {
+        link_of(number).store(retired_, Order::Relaxed);
+        retired_ = number;
+    }
+    // Readers that are still there have no use for it.
+    Atomic<u32>& link_of(u32 number) const {
+        return reinterpret_cast<ObjectHeader*>(trie_->space.at(number))->link;
+    }
     bool is_ours(u32 leaf) const {
         const Leaf* other = trie_->leaf(leaf);
         return other->prefixlen() == prefixlen_ &&
@@ -85,6 +94,7 @@ private:
     u32 prefixlen_;
     u32 missing_ = 0;
     u32 wrapped_ = 0;  // a wide node made for our leaf
+    u32 retired_ = 0;  // the last of them
 };
 
 // Leading bits that the way to the node has in common with our data, all up to its nibble if they are
@@ -156,7 +166,7 @@ s64 Writer::replace(Atomic<u32>* slot, u32 leaf, u64 flags) {
     if (flags == BPF_NOEXIST) return -to_int(Errno::Exist);
     const u32 old = slot->load(Order::Relaxed);
     publish(slot, leaf);
-    trie_->space.free_rcu(number_of(old));
+    retire(number_of(old));
     return 0;
 }
 
@@ -243,9 +253,9 @@ s64 Writer::insert_into_wide(Slot slot, u32 leaf, u64 flags) {
     const u32 made = make_wide(change);
     if (UNLIKELY(!made)) return kNoMem;
     publish(slot.at, made);
-    trie_->space.free_rcu(holder);
+    retire(holder);
     if (entry) {
-        trie_->space.free_rcu(number_of(change.gone));
+        retire(number_of(change.gone));
     } else {
         ++trie_->count;
     }
@@ -291,7 +301,7 @@ s64 Writer::insert_into_node(Slot slot, u32 holder, u32 leaf, u64 flags) {
     draft.place(leaf, data_, depth, prefixlen_);
     const u32 made = make_node(draft);
     if (!made) return kNoMem;
-    trie_->space.free_rcu(holder);
+    retire(holder);
     return add(slot.at, made, flags);
 }
 
@@ -318,7 +328,7 @@ s64 Writer::erase_locked() {
     if (is_leaf(entry)) {
         if (!is_ours(entry)) return kNoEnt;
         publish(slot.at, 0);
-        trie_->space.free_rcu(number_of(entry));
+        retire(number_of(entry));
         --trie_->count;
         return 0;
     }
@@ -335,7 +345,7 @@ s64 Writer::erase_locked() {
         if (is_leaf(entry)) {
             if (!is_ours(entry)) return kNoEnt;
             remove(anchor, slot, next);
-            trie_->space.free_rcu(number_of(entry));
+            retire(number_of(entry));
             --trie_->count;
             return 0;
         }
@@ -358,7 +368,7 @@ s64 Writer::erase_in_wide(const Way& above, Slot slot) {
         const u32 made = make_wide({wide, range, cover, gone});
         if (LIKELY(made != 0)) {
             publish(slot.at, made);
-            trie_->space.free_rcu(holder);
+            retire(holder);
         } else {
             take_away_in_place(wide, gone, cover);
         }
@@ -368,9 +378,9 @@ s64 Writer::erase_in_wide(const Way& above, Slot slot) {
         } else {
             publish(slot.at, 0);
         }
-        trie_->space.free_rcu(holder);
+        retire(holder);
     }
-    trie_->space.free_rcu(number_of(gone));
+    retire(number_of(gone));
     --trie_->count;
     return 0;
 }
@@ -400,13 +410,13 @@ void Writer::remove(Atomic<u32>* anchor, Slot slot, Atomic<u32>* entry) {
         }
         if (trie_->node(last)->depth() - slot.level <= kMaxSkip) {
             publish(slot.at, last);
-            return trie_->space.free_rcu(holder);
+            return retire(holder);
         }
     }
     const u32 made = make_node(draft);
     if (UNLIKELY(!made)) return make_hole(entry);
     publish(slot.at, made);
-    trie_->space.free_rcu(holder);
+    retire(holder);
 }
 
 // Nodes with one live entry, and the last.
@@ -415,10 +425,10 @@ void Writer::free_chain(u32 first, u32 last) {
         const Atomic<u32>* entry = trie_->node(first)->entries;
         u32 next;
         while (!(next = entry->load(Order::Relaxed))) ++entry;
-        trie_->space.free_rcu(first);
+        retire(first);
         first = next;
     }
-    trie_->space.free_rcu(last);
+    retire(last);
 }
 
 // Without memory for a copy: the bit stays and the entry is empty. Whoever sees it sees `holes` too.
@@ -440,7 +450,12 @@ u32 Writer::live_count(const Node* node) const {
 Writer::Outcome Writer::finish(s64 result) {
     if (result == 0) {
         shortcut_note(trie_, data_, prefixlen_);
-        if (UNLIKELY(trie_->growing != nullptr)) shortcut_advance(trie_);
+        shortcut_advance(trie_);
+    }
+    while (retired_) {
+        const u32 number = retired_;
+        retired_ = link_of(number).load(Order::Relaxed);
+        trie_->space.free_rcu(number);
     }
     return {result, missing_, trie_->count};
 }
@@ -465,6 +480,14 @@ u32 take(LpmTrie* trie, u32 size_class) {
     return trie->space.alloc(size_class);
 }
 
+// An update makes one of these at most, or some while a shortcut is filled, and does without if there are none.
+void prepare_runs(LpmTrie* trie) {
+    if (!has_runs(trie) || trie->grow_at.load(Order::Relaxed) == shortcut_first_size(trie)) return;
+    for (u32 i = kRunsClass; i < kRunsClass + kRunsClasses; ++i) {
+        if (UNLIKELY(!trie->space.ready(i)) && !host::in_nmi()) trie->space.refill(i);
+    }
+}
+
 u32 make_leaf(LpmTrie* trie, const u8* data, u32 prefixlen, const void* value) {
     const u32 number = take(trie, kLeafClass);
     if (!number) return 0;
@@ -487,6 +510,7 @@ s64 update(Map* map, const void* key, const void* value, u64 flags) {
     const u8* data = static_cast<const u8*>(key) + kLengthBytes;
     const u32 leaf = make_leaf(trie, data, prefixlen, value);
     if (UNLIKELY(!leaf)) return kNoMem;
+    prepare_runs(trie);
     for (u32 refills = 0;; ++refills) {
         const Writer::Outcome outcome = Writer(trie, data, prefixlen).insert(leaf, flags);
         if (LIKELY(outcome.result == 0)) {
@@ -508,6 +532,7 @@ s64 erase(Map* map, const void* key) {
     const u32 prefixlen = load_unaligned<u32>(key);
     if (prefixlen > trie->max_prefixlen) return -to_int(Errno::Inval);
     const u8* data = static_cast<const u8*>(key) + kLengthBytes;
+    prepare_runs(trie);
     return Writer(trie, data, prefixlen).erase().result;
 }
 

@@ -107,6 +107,19 @@ inline u32 heap_index(const u8* data, u32 depth, u32 prefixlen) {
     return 1u << bits | nibble_at(data, depth) >> (4 - bits);
 }
 
+// Some leaf below an entry that leads to no wide node: it has the bits of the way there. Null where empty entries are in
+// the way.
+inline Leaf* some_leaf(const LpmTrie* trie, u32 entry) {
+    while (entry && !is_leaf(entry)) {
+        const Node* node = trie->node(entry);
+        entry = 0;
+        for (u32 i = entry_count(node); i && !entry; --i) {
+            entry = node->entries[i - 1].load(Order::Acquire);
+        }
+    }
+    return entry ? trie->leaf(entry) : nullptr;
+}
+
 // The node in which the longest prefix was seen so far.
 struct Best {
     const Node* node = nullptr;

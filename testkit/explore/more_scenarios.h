@@ -98,6 +98,64 @@ struct LpmChurn : Scenario {
     }
 };
 
+// What stays is replaced again and again, in a trie small enough for the explorer and with the shortcut that large ones
+// have: a value that is found through it is not used anew under its reader.
+struct LpmShortcut : Scenario {
+    struct Key {
+        u32 length;
+        u8 bytes[8];
+    };
+    static constexpr Key kStays{40, {0x20, 1, 0xd, 0xb8, 7, 0}};
+    static constexpr Key kBeside{48, {0x20, 1, 0xd, 0xb8, 9, 9}};
+    static constexpr Key kElsewhere{48, {0x20, 2, 0xd, 0xb8, 1, 1}};
+    static constexpr Key kWanted{64, {0x20, 1, 0xd, 0xb8, 7, 3}};
+    Map* map = nullptr;
+
+    void setup() override {
+        map = make_map(BPF_MAP_TYPE_LPM_TRIE, 12, 16, 16, BPF_F_NO_PREALLOC);
+        auto* trie = static_cast<LpmTrie*>(map);
+        name(trie, sizeof(LpmTrie), "trie");
+        trie->grow_at.store(1, Order::Relaxed);
+        for (const Key& key : {kStays, kBeside, kElsewhere}) change(key, 1);
+        check(trie->shortcut.dereference(), "no shortcut");
+        // Or what is freed from here on would wait for another grace period first.
+        for (u32 i = 0; i < 2; ++i) host::rcu_barrier();
+    }
+    void change(const Key& key, u32 generation) {
+        host::RcuReadGuard guard;
+        const u64 word = u64{key.bytes[4]} << 32 | generation;
+        const u64 value[2] = {word, word};
+        check(map->ops->update(map, &key, value, BPF_ANY) == 0, "an update failed");
+    }
+    void look() {
+        host::RcuReadGuard guard;
+        const void* value = map->ops->lookup(map, &kWanted);
+        check(value, "a prefix that stays is not found");
+        note("found");
+        const u64 first = host::atomic_at<u64>(value).load(Order::Relaxed);
+        host::spin_hint();  // others go on
+        const u64 second =
+            host::atomic_at<u64>(static_cast<const u8*>(value) + 8).load(Order::Relaxed);
+        check(first >> 32 == kStays.bytes[4], "found what does not cover");
+        check(first == second, "a value changed under its reader");
+    }
+    void cpu(u32 number) override {
+        host::Cpu::Pin pin;
+        if (number == 0) return look();
+        change(kStays, 2);
+        host::spin_hint();  // what it has freed comes back
+        change(kElsewhere, 2);
+    }
+    void nmi(u32) override {
+        host::Cpu::Pin pin;
+        look();
+    }
+    void finish() override {
+        look();
+        map->ops->free(map);
+    }
+};
+
 // What is pushed is popped once, and by a queue in order.
 template <u32 kType>
 struct QueueRounds : Scenario {

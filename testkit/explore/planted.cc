@@ -43,6 +43,7 @@ const Entry kEntries[] = {
     {{.name = "for_each"}, maker_of<HashForEach<0>>()},
     {{.name = "take_out", .nmis = 1}, maker_of<HashTakeOut<0>>()},
     {{.name = "lpm_relaxed", .relaxed = true}, maker_of<LpmChurn<false>>()},
+    {{.name = "lpm_shortcut"}, maker_of<LpmShortcut>()},
     {{.name = "queue"}, maker_of<QueueRounds<BPF_MAP_TYPE_QUEUE>>()},
     {{.name = "bloom"}, maker_of<BloomRounds>()},
     {{.name = "stackmap", .bound = 3}, maker_of<StackIds>()},

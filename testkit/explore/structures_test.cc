@@ -177,6 +177,14 @@ TEST(Lpm, Churn) {
         {.name = "lpm_short", .failed_allocations = 2, .schedules = 4'000}));
 }
 
+TEST(Lpm, Shortcut) {
+    using explore::LpmShortcut;
+    EXPECT_HOLDS(explore<LpmShortcut>({.name = "lpm_shortcut", .schedules = 8'000}));
+    EXPECT_HOLDS(explore<LpmShortcut>({.name = "lpm_shortcut_nmi", .nmis = 1, .schedules = 2'000}));
+    EXPECT_HOLDS(explore<LpmShortcut>(
+        {.name = "lpm_shortcut_relaxed", .relaxed = true, .schedules = 8'000}));
+}
+
 TEST(Bloom, Rounds) {
     EXPECT_HOLDS(explore<explore::BloomRounds>({.name = "bloom", .nmis = 1, .schedules = 4'000}));
     EXPECT_HOLDS(explore<explore::BloomRounds>({.name = "bloom_relaxed", .relaxed = true}));

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The LPM trie's shortcut of long keys, from the first prefixes on: what it gathers, its growth, want of memory.
+#include "kernel/bpf/lpm_shortcut.h"
+
+#include <vector>
+
+#include "kernel/bpf/lpm_model_test.h"
+#include "testkit/machine.h"
+
+namespace barebpf {
+namespace {
+
+using host::Order;
+using lpm::kRuns;
+using lpm::kRunsClass;
+using lpm::Runs;
+using lpm_test::expect_same_walk;
+using lpm_test::Model;
+using lpm_test::Prefix;
+using lpm_test::TestTrie;
+
+class LpmShortcut : public ::testing::TestWithParam<u32> {
+protected:
+    void SetUp() override {
+        trie_.trie()->grow_at.store(1, Order::Relaxed);
+        for (u32 i = 0; i < 4; ++i) update(prefix(0x10000000 + i, 0, 32));
+        ASSERT_NE(trie_.trie()->shortcut.dereference(), nullptr);
+    }
+    // The first 32 bits, the 16 after them, the rest at random.
+    Prefix prefix(u32 first, u32 next, u32 length) {
+        Prefix made{length, std::string(GetParam(), '\0')};
+        for (char& byte : made.data) byte = static_cast<char>(random_());
+        for (u32 i = 0; i < 4; ++i) made.data[i] = static_cast<char>(first >> (24 - 8 * i));
+        made.data[4] = static_cast<char>(next >> 8);
+        made.data[5] = static_cast<char>(next);
+        return made;
+    }
+    Prefix address(u32 first, u32 next) { return prefix(first, next, 8 * GetParam()); }
+    void update(const Prefix& prefix) {
+        ++value_;
+        ASSERT_EQ(trie_.update(prefix, value_), model_.update(prefix, value_));
+    }
+    void erase(Prefix prefix) { ASSERT_EQ(trie_.erase(prefix), model_.erase(prefix)); }
+    void expect_same(const Prefix& key) {
+        ASSERT_EQ(trie_.lookup(key), model_.lookup(key)) << key.length;
+    }
+    // All values of the 16 bits at which the answer may change.
+    void expect_same_below(u32 first) {
+        std::vector<u32> values = {0, 0xffff};
+        for (const auto& [prefix, value] : model_.values()) {
+            const u32 next = static_cast<u8>(prefix.data[4]) << 8 | static_cast<u8>(prefix.data[5]);
+            const u32 behind =
+                prefix.length < 48 && prefix.length > 32 ? (1u << (48 - prefix.length)) - 1 : 0;
+            for (const u32 at :
+                 {(next & ~behind) - 1, next & ~behind, next, next | behind, (next | behind) + 1}) {
+                values.push_back(at & 0xffff);
+            }
+        }
+        for (const u32 value : values) expect_same(address(first, value));
+    }
+    bool gathered(u32 first) {
+        host::RcuReadGuard rcu;
+        lpm::Shortcut* table = trie_.trie()->shortcut.dereference();
+        return (table->entry_of(first) & kRuns) == kRuns;
+    }
+
+    host::Cpu::Entry inside_;
+    std::mt19937 random_{static_cast<u32>(test::setting("seed", 1))};
+    TestTrie trie_{GetParam(), 1'000'000};
+    Model model_{1'000'000};
+    u64 value_ = 0;
+};
+INSTANTIATE_TEST_SUITE_P(DataSizes, LpmShortcut, ::testing::Values(6u, 7u, 16u));
+
+TEST_P(LpmShortcut, FewPrefixesAreGathered) {
+    constexpr u32 kFirst = 0x20010db8;
+    EXPECT_FALSE(gathered(kFirst));
+    update(prefix(kFirst, 0, 32));
+    EXPECT_TRUE(gathered(kFirst));
+    expect_same_below(kFirst);
+    // Nested, side by side, at both ends, of all lengths between.
+    const std::pair<u32, u32> parts[] = {{0x0000, 48}, {0xffff, 48}, {0x8000, 33}, {0xc000, 34},
+                                         {0xc100, 40}, {0xc101, 48}, {0xc102, 48}, {0x7fff, 48}};
+    for (const auto& [next, length] : parts) {
+        update(prefix(kFirst, next, length));
+        EXPECT_TRUE(gathered(kFirst)) << next;
+        expect_same_below(kFirst);
+    }
+    erase(prefix(kFirst, 0, 32));
+    EXPECT_TRUE(gathered(kFirst));
+    expect_same_below(kFirst);
+    // What is shorter is looked for in the tree.
+    update(prefix(kFirst, 0, 30));
+    expect_same_below(kFirst);
+    for (const auto& [next, length] : parts) {
+        erase(prefix(kFirst, next, length));
+        expect_same_below(kFirst);
+    }
+    EXPECT_FALSE(gathered(kFirst));
+}
+
+TEST_P(LpmShortcut, LongerPrefixesAreFoundBehindThem) {
+    if (GetParam() == 6) GTEST_SKIP() << "nothing is longer";
+    constexpr u32 kFirst = 0x20010db8;
+    for (u32 i = 0; i < 4; ++i) update(prefix(kFirst, 0x1000 * i, 40));
+    std::vector<Prefix> longer;
+    for (const u32 length : {49u, 52u, 56u}) {
+        longer.push_back(prefix(kFirst, 0x2034, length));
+        update(longer.back());
+        EXPECT_TRUE(gathered(kFirst));
+        for (Prefix key : longer) {
+            key.length = 8 * GetParam();
+            expect_same(key);
+            key.data[6] ^= 1;  // what covers may be the one of 40 bits now
+            expect_same(key);
+        }
+        expect_same_below(kFirst);
+    }
+    // Most are longer: it does not pay.
+    for (u32 i = 0; i < 8; ++i) update(prefix(kFirst, 0x3000 + i, 56));
+    EXPECT_FALSE(gathered(kFirst));
+    expect_same_below(kFirst);
+}
+
+TEST_P(LpmShortcut, ManyPrefixesAreNot) {
+    constexpr u32 kFirst = 0x20010db8;
+    for (u32 i = 0; i < 60; ++i) {
+        update(prefix(kFirst, 0x20 * i, 44 + i % 5));
+        expect_same_below(kFirst);
+    }
+    EXPECT_FALSE(gathered(kFirst));
+    for (u32 i = 3; i < 60; ++i) erase(prefix(kFirst, 0x20 * i, 44 + i % 5));
+    EXPECT_TRUE(gathered(kFirst));
+    expect_same_below(kFirst);
+}
+
+TEST_P(LpmShortcut, RandomOperationsGiveWhatAListGives) {
+    const u32 firsts[] = {0x20010db8, 0x20010db9, 0x20010dc8, 0, 0xffffffff};
+    u32 seen = 0;
+    for (u32 step = 0; step < test::rounds(20'000); ++step) {
+        const u32 first = firsts[random_() % 5];
+        const u32 next = random_() % 8 << 13 | random_() % 4 << 6 | random_() % 4;
+        u32 length = 32 + random_() % 17;
+        if (random_() % 8 == 0) length = random_() % (8 * GetParam() + 1);
+        Prefix other = prefix(first, next, length);
+        if (random_() % 3 && !model_.values().empty() && model_.values().size() > random_() % 60) {
+            auto there = model_.values().begin();
+            std::advance(there, random_() % model_.values().size());
+            erase(there->first);
+        } else {
+            update(other);
+        }
+        other.length = 8 * GetParam();
+        expect_same(other);
+        expect_same(address(first, next + random_() % 3 - 1));
+        seen += gathered(first);
+        if (step % 64 == 0) host::Cpu::yield_point();
+    }
+    EXPECT_GT(seen, test::rounds(20'000) / 4);
+    expect_same_walk(trie_, model_);
+}
+
+// Tables follow one another, and all hold what they should; what is gathered in one that has gone is used again.
+TEST_P(LpmShortcut, GrowsAndGivesBack) {
+    NEEDS_MEMORY(64);
+    const u32 groups = 3000;
+    const auto member = [&](u32 i, u32 length) {
+        return prefix(0x20000000 + i % groups * 977, i / groups * 0x1111, length);
+    };
+    u64 bytes = 0;
+    for (u32 round = 0; round < 4; ++round) {
+        for (u32 i = 0; i < 3 * groups; ++i) {
+            update(member(i, 40 + i % 9));
+            if (i % 64 == 0) host::Cpu::yield_point();
+        }
+        u32 there = 0;
+        for (u32 i = 0; i < groups; ++i) there += gathered(0x20000000 + i * 977);
+        EXPECT_EQ(trie_.trie()->growing == nullptr, true);
+        EXPECT_GT(there, groups * 9 / 10);
+        for (u32 i = 0; i < 3 * groups; i += 7) {
+            const Prefix key = member(i, 8 * GetParam());
+            ASSERT_GE(trie_.lookup(key), 0) << i;
+        }
+        const u64 now = trie_.trie()->memory.bytes();
+        EXPECT_TRUE(round < 2 || now == bytes) << now << " after " << bytes;
+        bytes = now;
+    }
+    EXPECT_EQ(trie_.trie()->draining == nullptr, true);
+}
+
+TEST_P(LpmShortcut, WithoutMemoryItLeadsIntoTheTree) {
+    constexpr u32 kFirst = 0x20010db8;
+    LpmTrie* trie = trie_.trie();
+    for (u32 i = 0; i < 4; ++i) update(prefix(kFirst, 0x1000 * i, 40));
+    EXPECT_TRUE(gathered(kFirst));
+    std::vector<u32> taken;
+    machine::fail_allocation_after(0);
+    {
+        host::RcuReadGuard rcu;
+        for (u32 c = kRunsClass; c < trie->space.classes(); ++c) {
+            while (const u32 number = trie->space.alloc(c)) taken.push_back(number);
+        }
+        erase(prefix(kFirst, 0x1000, 40));
+        EXPECT_FALSE(gathered(kFirst));
+        expect_same_below(kFirst);
+        for (const u32 number : taken) trie->space.free(number);
+    }
+    machine::stop_failing_allocations();
+    update(prefix(kFirst, 0x5000, 40));
+    EXPECT_TRUE(gathered(kFirst));
+    expect_same_below(kFirst);
+}
+
+}  // namespace
+}  // namespace barebpf
