@@ -14,9 +14,9 @@ using host::IrqSave;
 constexpr u32 kNever = ~u32{0};
 constexpr u32 kFirstSize = 8192;  // prefixes from which a table pays
 constexpr u32 kMaxHashedBits = 28;
-// What one update does for a table to come: entries, or bundles; or for one that has gone: places.
+// What one update does for a table to come: entries, or summaries; or for one that has gone: places.
 constexpr u32 kFillStep = 64;
-constexpr u32 kFillBundlesStep = 16;
+constexpr u32 kFillSummariesStep = 16;
 constexpr u32 kDrainStep = 256;
 
 u32 first_bits_of(const Shortcut* table, const u8* data) {
@@ -32,9 +32,9 @@ void put_direct(const LpmTrie* trie, Shortcut* table, u32 first_bits, u32 entry)
     table->wide(Shortcut::place_of(first_bits)).store(wide, Order::Release);
 }
 
-void free_bundle(LpmTrie* trie, u64 place) {
+void free_summary(LpmTrie* trie, u64 place) {
     const u32 entry = static_cast<u32>(place);
-    if ((entry & kBundle) == kBundle) trie->space.free_rcu(number_of(entry));
+    if ((entry & kSummary) == kSummary) trie->space.free_rcu(number_of(entry));
 }
 
 // Where these bits are, or else may be put: at an empty place, or another's.
@@ -55,7 +55,7 @@ void put_hashed(LpmTrie* trie, Shortcut* table, u32 first_bits, u32 entry) {
     const u64 old = place.load(Order::Relaxed);
     if (!entry && old >> 32 != first_bits) return;
     place.store(entry ? u64{first_bits} << 32 | entry : 0, Order::Release);
-    free_bundle(trie, old);
+    free_summary(trie, old);
 }
 
 // The longest prefix that covers these bits and has at least kMinCover and at most so many.
@@ -150,14 +150,14 @@ Crossing first_crossing(const LpmTrie* trie, u32 entry, u32 level, u32 bits, u32
     return {};
 }
 
-// The entry that leads below the first 32 bits of `data`, for the places of a hashed table: a bundle, where
+// The entry that leads below the first 32 bits of `data`, for the places of a hashed table: a summary, where
 // there can be one. False: no memory for it.
 bool gather(LpmTrie* trie, const u8* data, u32* entry) REQUIRES(trie->lock) {
-    if (!has_bundles(trie)) return true;
+    if (!has_summaries(trie)) return true;
     u32 made = 0;
-    const MadeBundle result = make_bundle(trie, data, *entry, &made);
-    if (result == MadeBundle::Yes) *entry = made;
-    return result != MadeBundle::NoMemory;
+    const MadeSummary result = make_summary(trie, data, *entry, &made);
+    if (result == MadeSummary::Yes) *entry = made;
+    return result != MadeSummary::NoMemory;
 }
 
 // The size at which to make the next one, after one of so many places.
@@ -202,7 +202,7 @@ Step fill_place(const LpmTrie* trie, Shortcut* table) {
     return Step::Done;
 }
 
-// The next entry of a hashed one. Later: when there is memory for its bundle.
+// The next entry of a hashed one. Later: when there is memory for its summary.
 Step fill_entry(LpmTrie* trie, Shortcut* table) REQUIRES(trie->lock) {
     if (table->next >> 4 * Shortcut::kHashedNibbles) return Step::Last;
     const Crossing found =
@@ -210,7 +210,7 @@ Step fill_entry(LpmTrie* trie, Shortcut* table) REQUIRES(trie->lock) {
     if (!found.entry) return Step::Last;
     const Leaf* leaf = some_leaf(trie, found.entry);
     if (leaf) {
-        u32 entry = leaf->prefixlen() > Bundle::kFirst ? found.entry : 0;
+        u32 entry = leaf->prefixlen() > Summary::kFirst ? found.entry : 0;
         if (!gather(trie, leaf->data(), &entry)) return Step::Later;
         put_hashed(trie, table, found.first_bits, entry);
     }
@@ -234,7 +234,7 @@ void drain(LpmTrie* trie) REQUIRES(trie->lock) {
     Shortcut* table = trie->draining;
     const u64 places = u64{1} << table->place_bits;
     for (u32 i = 0; i < kDrainStep && table->next < places; ++i, ++table->next) {
-        free_bundle(trie, table->hashed(table->next).load(Order::Relaxed));
+        free_summary(trie, table->hashed(table->next).load(Order::Relaxed));
     }
     if (table->next < places) return;
     trie->draining = nullptr;
@@ -247,7 +247,7 @@ void publish(LpmTrie* trie, Shortcut* table) REQUIRES(trie->lock) {
     trie->growing = nullptr;
     trie->grow_at.store(next_growth(trie, table), Order::Relaxed);
     if (!old) return;
-    if (!has_bundles(trie)) return retire(trie, old);
+    if (!has_summaries(trie)) return retire(trie, old);
     old->next = 0;
     trie->draining = old;
 }
@@ -256,7 +256,8 @@ void fill(LpmTrie* trie) REQUIRES(trie->lock) {
     Shortcut* table = trie->growing;
     const bool direct = is_direct(trie);
     Step step = Step::Done;
-    for (u32 i = has_bundles(trie) ? kFillBundlesStep : kFillStep; i && step == Step::Done; --i) {
+    for (u32 i = has_summaries(trie) ? kFillSummariesStep : kFillStep; i && step == Step::Done;
+         --i) {
         step = direct ? fill_place(trie, table) : fill_entry(trie, table);
     }
     if (step == Step::Last) publish(trie, table);
@@ -269,7 +270,7 @@ void shortcut_note(LpmTrie* trie, const u8* data, u32 prefixlen) {
     for (Shortcut* table : tables) {
         if (!table) continue;
         const u32 whole = 4 * table->nibbles;
-        if (prefixlen < whole || (prefixlen == whole && !has_bundles(trie))) {
+        if (prefixlen < whole || (prefixlen == whole && !has_summaries(trie))) {
             if (is_direct(trie)) put_covers(trie, table, data, prefixlen);
             continue;
         }

@@ -10,18 +10,18 @@
 //
 // The entry for some first bits is the one at which their way crosses from above to below: a node that
 // looks at later bits, or a leaf with a longer prefix. Of keys of 6 bytes and more it is, where little is
-// below, all of that in one piece (lpm_bundle.h), which belongs to the table. 0: nothing known; look from the
+// below, all of that in one piece (lpm_summary.h), which belongs to the table. 0: nothing known; look from the
 // top. Of more than four of one bucket one is not there.
 //
 // A table is made when the map has grown by enough, and filled by the updates that follow, some entries
 // each, in the order of the keys; readers get it when it is complete. Writers keep both it and the one in
-// use up to date. Readers reach it through RCU. The one that was in use has its bundles freed, as it was filled.
+// use up to date. Readers reach it through RCU. The one that was in use has its summaries freed, as it was filled.
 //
 // So one update writes one place, but for prefixes of 8 to 16 bits of the direct kind: up to 256 of them,
 // one after the other. Meanwhile such a prefix may be seen below one place and not yet below another.
 #pragma once
 
-#include "kernel/bpf/lpm_bundle.h"
+#include "kernel/bpf/lpm_summary.h"
 #include "kernel/bpf/lpm_walk.h"
 
 namespace barebpf::lpm {

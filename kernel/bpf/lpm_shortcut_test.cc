@@ -11,9 +11,9 @@ namespace barebpf {
 namespace {
 
 using host::Order;
-using lpm::Bundle;
-using lpm::kBundle;
-using lpm::kBundleClass;
+using lpm::kSummary;
+using lpm::kSummaryClass;
+using lpm::Summary;
 using lpm_test::expect_same_walk;
 using lpm_test::Model;
 using lpm_test::Prefix;
@@ -61,7 +61,7 @@ protected:
     bool gathered(u32 first) {
         host::RcuReadGuard rcu;
         lpm::Shortcut* table = trie_.trie()->shortcut.dereference();
-        return (table->entry_of(first) & kBundle) == kBundle;
+        return (table->entry_of(first) & kSummary) == kSummary;
     }
 
     host::Cpu::Entry inside_;
@@ -197,7 +197,7 @@ TEST_P(LpmShortcut, WithoutMemoryItLeadsIntoTheTree) {
     machine::fail_allocation_after(0);
     {
         host::RcuReadGuard rcu;
-        for (u32 c = kBundleClass; c < trie->space.classes(); ++c) {
+        for (u32 c = kSummaryClass; c < trie->space.classes(); ++c) {
             while (const u32 number = trie->space.alloc(c)) taken.push_back(number);
         }
         erase(prefix(kFirst, 0x1000, 40));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Torture for LPM tries: nested prefixes come and go; what covers an address is found, however short it is.
+// Torture for LPM tries: nested prefixes come and go; what covers an address is found, however short it is. With keys of
+// four bytes, and with the same prefixes behind 24 bits of a longer one, in a trie that has its shortcut from the beginning.
 #include "kernel/bpf/lpm_trie.h"
 #include "kernel/bpf/map_torture_test.h"
 
@@ -63,6 +64,13 @@ private:
     u32 count_ = 0;
 };
 
+// As the map has it.
+struct MapKey {
+    static constexpr u32 kLongBytes = 8;
+    u32 length;
+    u8 data[kLongBytes];
+};
+
 class LpmTorture : public test::MapTorture<> {
 public:
     void work(Random& random, u32) {
@@ -72,8 +80,26 @@ public:
     void interrupt(Random& random) { turn(random); }
 
 protected:
+    static constexpr u32 kAhead = 3;  // bytes before ours in a long key
+
+    MapKey map_key(const Key& key) const {
+        MapKey made{key.length, {0x20, 0x01, 0x0d}};
+        if (long_) made.length += 8 * kAhead;
+        __builtin_memcpy(made.data + (long_ ? kAhead : 0), key.data, sizeof key.data);
+        return made;
+    }
+    Key key_of(const MapKey& made) const {
+        Key key{made.length - (long_ ? 8 * kAhead : 0), {}};
+        __builtin_memcpy(key.data, made.data + (long_ ? kAhead : 0), sizeof key.data);
+        return key;
+    }
+    s64 erase(const Key& key) {
+        const MapKey wanted = map_key(key);
+        return map_->ops->erase(map_, &wanted);
+    }
+    void run();
     s64 update(u32 number, u32 counter, u64 flags) {
-        const Key& key = prefixes_[number];
+        const MapKey key = map_key(prefixes_[number]);
         const u64 value = u64{number + 1} << 32 | counter;
         return map_->ops->update(map_, &key, &value, flags);
     }
@@ -90,8 +116,7 @@ protected:
                 return;
             case 1:
                 if (number < kStaying) return;
-                if (verdict_.succeeded(map_->ops->erase(map_, &key), {Errno::NoEnt, Errno::NoMem},
-                                       "erase")) {
+                if (verdict_.succeeded(erase(key), {Errno::NoEnt, Errno::NoMem}, "erase")) {
                     balance_.fetch_sub(1, Order::Relaxed);
                 }
                 return;
@@ -108,7 +133,9 @@ protected:
         address.length = 32;
         address.data[3] = static_cast<u8>(address.data[3] | random.below(2));
         const u32 least = prefixes_.least_length(address);
-        const void* found = map_->ops->lookup(map_, &address);
+        MapKey wanted = map_key(address);
+        if (long_) wanted.length = 8 * MapKey::kLongBytes;
+        const void* found = map_->ops->lookup(map_, &wanted);
         if (!found) return verdict_.expect(least == 0, "nothing covers what something covers");
         const u64 value = host::atomic_at<u64>(found).load(Order::Relaxed);
         const u32 number = static_cast<u32>(value >> 32) - 1;
@@ -120,11 +147,12 @@ protected:
     }
     // Others may delete the key that the walk stands on; it goes on behind it.
     u32 list_keys() {
-        Key at, next;
+        MapKey at, next;
         s64 error = map_->ops->next_key(map_, nullptr, &at);
         u32 count = 0;
         for (; error == 0 && count < 2 * kNumbers; ++count, at = next) {
-            verdict_.expect(prefixes_.number_of(at) < kNumbers, "a prefix that nobody inserted");
+            verdict_.expect(prefixes_.number_of(key_of(at)) < kNumbers,
+                            "a prefix that nobody inserted");
             error = map_->ops->next_key(map_, &at, &next);
         }
         verdict_.expect(error == -to_int(Errno::NoEnt) || error == 0, "walk");
@@ -133,21 +161,21 @@ protected:
 
     Prefixes prefixes_;
     Atomic<u32> balance_{};
+    bool long_ = false;
 };
 
-TEST_F(LpmTorture, WhatCoversIsFoundAndNothingIsLost) {
-    make(test::map_attr(BPF_MAP_TYPE_LPM_TRIE, sizeof(Key), sizeof(u64), kEntries,
+void LpmTorture::run() {
+    const u32 data_size = long_ ? MapKey::kLongBytes : sizeof(Key::data);
+    make(test::map_attr(BPF_MAP_TYPE_LPM_TRIE, sizeof(u32) + data_size, sizeof(u64), kEntries,
                         BPF_F_NO_PREALLOC));
+    if (long_) static_cast<LpmTrie*>(map_)->grow_at.store(1, Order::Relaxed);
     for (u32 number = 0; number < kStaying; ++number) {
         ASSERT_EQ(update(number, 0, BPF_NOEXIST), 0);
     }
     balance_.store(kStaying, Order::Relaxed);
     test::torture(*this);
     EXPECT_EQ(list_keys(), balance_.load(Order::Relaxed));
-    for (u32 number = 0; number < kNumbers; ++number) {
-        const Key& key = prefixes_[number];
-        map_->ops->erase(map_, &key);
-    }
+    for (u32 number = 0; number < kNumbers; ++number) erase(prefixes_[number]);
     EXPECT_EQ(list_keys(), 0u);
     test::settle();
     for (u32 number = 0; number < kEntries; ++number) {
@@ -155,6 +183,17 @@ TEST_F(LpmTorture, WhatCoversIsFoundAndNothingIsLost) {
     }
     EXPECT_EQ(update(kEntries, 1, BPF_NOEXIST), -to_int(Errno::NoSpc));
     EXPECT_EQ(list_keys(), kEntries);
+}
+
+TEST_F(LpmTorture, WhatCoversIsFoundAndNothingIsLost) {
+    run();
+}
+
+TEST_F(LpmTorture, OfLongKeysToo) {
+    long_ = true;
+    run();
+    host::RcuReadGuard rcu;
+    EXPECT_TRUE(static_cast<LpmTrie*>(map_)->shortcut.dereference());
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ Result<void> check_attr(const bpf_attr& attr) {
 const MapOps* ops_for(const LpmTrie* trie);
 
 bool make_parts(LpmTrie* trie) {
-    static_assert(kBundleClass + kBundleClasses <= kWideClass + kWideClasses);
+    static_assert(kSummaryClass + kSummaryClasses <= kWideClass + kWideClasses);
     u32 sizes[kWideClass + kWideClasses];
     sizes[kLeafClass] = static_cast<u32>(align_up(trie->value_offset + trie->value_size, 8));
     for (u32 i = 0; i < kNodeClasses; ++i) {
@@ -49,8 +49,8 @@ bool make_parts(LpmTrie* trie) {
     }
     u32 classes = kWideClass + kWideClasses;
     if (!is_direct(trie)) {
-        for (u32 i = 0; i < kBundleClasses; ++i) sizes[kBundleClass + i] = kBundleBytes[i];
-        classes = has_bundles(trie) ? kBundleClass + kBundleClasses : kWideClass;
+        for (u32 i = 0; i < kSummaryClasses; ++i) sizes[kSummaryClass + i] = kSummaryBytes[i];
+        classes = has_summaries(trie) ? kSummaryClass + kSummaryClasses : kWideClass;
     }
     if (!trie->space.create(sizes, classes, trie->memory)) return false;
     // What an update in an NMI takes, should it be the first.
@@ -148,7 +148,7 @@ void* lookup4(Map* map, const void* key_bytes) {
     return reinterpret_cast<u8*>(trie->short_leaf(entry)) + kValueOffset4;
 }
 
-// From an entry of the shortcut, or what a bundle has there.
+// From an entry of the shortcut, or what a summary has there.
 NOINLINE void* look_below(const LpmTrie* trie, const u8* data, u32 entry) {
     Leaf* leaf = descend(trie, KeyAny(data), entry);
     if (UNLIKELY(!leaf)) leaf = look_from_top<KeyAny>(trie, data);
@@ -165,12 +165,12 @@ void* lookup_any(Map* map, const void* key) {
     Shortcut* table = trie->shortcut.dereference();
     if (!table) return look_below(trie, data, 0);
     const u32 entry = table->entry_of(load_be32(data));
-    if (UNLIKELY((entry & kBundle) != kBundle)) return look_below(trie, data, entry);
-    const Bundle* bundle = trie->bundle(entry);
-    const u32 value = Bundle::value_of(data);
-    const u32 found = LIKELY(bundle->is_list())
-                          ? static_cast<const PrefixList*>(bundle)->entry_of(value)
-                          : static_cast<const Runs*>(bundle)->entry_of(value);
+    if (UNLIKELY((entry & kSummary) != kSummary)) return look_below(trie, data, entry);
+    const Summary* summary = trie->summary(entry);
+    const u32 value = Summary::value_of(data);
+    const u32 found = LIKELY(summary->is_list())
+                          ? static_cast<const PrefixList*>(summary)->entry_of(value)
+                          : static_cast<const Runs*>(summary)->entry_of(value);
     if (UNLIKELY(!(found & kShortLeaf))) return look_below(trie, data, found);
     return trie->value(trie->short_leaf(found));
 }

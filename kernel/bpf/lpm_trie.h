@@ -27,7 +27,7 @@
 // Keys of four bytes, which are the most, have nodes of another kind for their third byte (lpm_wide.h).
 //
 // Shortcut. From some thousand prefixes on, a table leads from a key's first bits straight to the entry
-// below them, or to all that is there in one piece (lpm_shortcut.h, lpm_bundle.h). It only ever saves steps:
+// below them, or to all that is there in one piece (lpm_shortcut.h, lpm_summary.h). It only ever saves steps:
 // what is not found through it is looked for from the top.
 //
 // Writers hold the trie's one lock; they never change what a reader of a node looks at but for the
@@ -72,8 +72,8 @@ inline constexpr u32 kShortLeaf = 1;
 inline constexpr u32 kLongLeaf = 2;
 static_assert((kShortLeaf | kLongLeaf) == ObjectSpace::kUserBits);
 
-// In a shortcut only: an object of lpm_bundle.h.
-inline constexpr u32 kBundle = kShortLeaf | kLongLeaf;
+// In a shortcut only: an object of lpm_summary.h.
+inline constexpr u32 kSummary = kShortLeaf | kLongLeaf;
 
 constexpr bool is_leaf(u32 entry) {
     return entry & (kShortLeaf | kLongLeaf);
@@ -147,8 +147,8 @@ constexpr u32 wide_bytes(u32 capacity) {
     return kWideHeader + capacity * 4;
 }
 // Tries of longer keys have no wide nodes, but runs.
-inline constexpr u32 kBundleClass = kWideClass;
-inline constexpr u32 kBundleClasses = 2;
+inline constexpr u32 kSummaryClass = kWideClass;
+inline constexpr u32 kSummaryClasses = 2;
 
 // The bits of `inside` that cover a key with this nibble.
 struct CoveringTable {
@@ -162,7 +162,7 @@ struct CoveringTable {
 inline constexpr CoveringTable kCovering;
 
 struct Shortcut;
-struct Bundle;
+struct Summary;
 
 }  // namespace lpm
 
@@ -181,7 +181,7 @@ struct LpmTrie : Map {
     u32 count GUARDED_BY(lock) = 0;
     lpm::Shortcut* growing GUARDED_BY(lock) = nullptr;  // the next one, being filled
     lpm::Shortcut* draining GUARDED_BY(lock) =
-        nullptr;                        // the last one, whose bundles are being freed
+        nullptr;                        // the last one, whose summaries are being freed
     host::Atomic<u32> grow_at{};        // prefixes at which the next shortcut is made; ~0: never
     host::Atomic<u32> old_shortcuts{};  // that wait for their grace period
     host::Atomic<u32> holes{};          // not 0: there may be empty entries in nodes
@@ -198,8 +198,8 @@ struct LpmTrie : Map {
     ALWAYS_INLINE lpm::Wide* wide(u32 entry) const {
         return reinterpret_cast<lpm::Wide*>(space.at(entry));
     }
-    ALWAYS_INLINE lpm::Bundle* bundle(u32 entry) const {
-        return reinterpret_cast<lpm::Bundle*>(space.at_tagged<lpm::kBundle>(entry));
+    ALWAYS_INLINE lpm::Summary* summary(u32 entry) const {
+        return reinterpret_cast<lpm::Summary*>(space.at_tagged<lpm::kSummary>(entry));
     }
     ALWAYS_INLINE u8* value(lpm::Leaf* leaf) const {
         return reinterpret_cast<u8*>(leaf) + value_offset;

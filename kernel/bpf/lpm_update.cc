@@ -481,10 +481,10 @@ u32 take(LpmTrie* trie, u32 size_class) {
 }
 
 // An update makes one of these at most, or some while a shortcut is filled, and does without if there are none.
-void prepare_bundles(LpmTrie* trie) {
-    if (!has_bundles(trie) || trie->grow_at.load(Order::Relaxed) == shortcut_first_size(trie))
+void prepare_summaries(LpmTrie* trie) {
+    if (!has_summaries(trie) || trie->grow_at.load(Order::Relaxed) == shortcut_first_size(trie))
         return;
-    for (u32 i = kBundleClass; i < kBundleClass + kBundleClasses; ++i) {
+    for (u32 i = kSummaryClass; i < kSummaryClass + kSummaryClasses; ++i) {
         if (UNLIKELY(!trie->space.ready(i)) && !host::in_nmi()) trie->space.refill(i);
     }
 }
@@ -511,7 +511,7 @@ s64 update(Map* map, const void* key, const void* value, u64 flags) {
     const u8* data = static_cast<const u8*>(key) + kLengthBytes;
     const u32 leaf = make_leaf(trie, data, prefixlen, value);
     if (UNLIKELY(!leaf)) return kNoMem;
-    prepare_bundles(trie);
+    prepare_summaries(trie);
     for (u32 refills = 0;; ++refills) {
         const Writer::Outcome outcome = Writer(trie, data, prefixlen).insert(leaf, flags);
         if (LIKELY(outcome.result == 0)) {
@@ -533,7 +533,7 @@ s64 erase(Map* map, const void* key) {
     const u32 prefixlen = load_unaligned<u32>(key);
     if (prefixlen > trie->max_prefixlen) return -to_int(Errno::Inval);
     const u8* data = static_cast<const u8*>(key) + kLengthBytes;
-    prepare_bundles(trie);
+    prepare_summaries(trie);
     return Writer(trie, data, prefixlen).erase().result;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "kernel/bpf/lpm_bundle.h"
+#include "kernel/bpf/lpm_summary.h"
 
 namespace barebpf::lpm {
 namespace {
@@ -11,7 +11,7 @@ struct Part {
     u32 length;       // in bits of the key; kDeepPart: more than 48
     u32 entry;
 };
-constexpr u32 kDeepPart = Bundle::kEnd + 1;
+constexpr u32 kDeepPart = Summary::kEnd + 1;
 
 // All prefixes that begin with some 32 bits, and the ways on.
 class Parts {
@@ -24,16 +24,16 @@ public:
     bool add_leaf(u32 entry) {
         const Leaf* leaf = trie_->leaf(entry);
         const u32 length = leaf->prefixlen();
-        if (length > Bundle::kEnd) return add_deep(entry, leaf);
-        const u32 behind = kLast >> (length - Bundle::kFirst);
-        const u32 value = Bundle::value_of(leaf->data());
+        if (length > Summary::kEnd) return add_deep(entry, leaf);
+        const u32 behind = kLast >> (length - Summary::kFirst);
+        const u32 value = Summary::value_of(leaf->data());
         return add({value & ~behind, value | behind, length, number_of(entry) | kShortLeaf});
     }
     bool add_all(u32 entry) {
         if (!entry) return true;
         if (is_leaf(entry)) return add_leaf(entry);
         const Node* node = trie_->node(entry);
-        if (4 * node->depth() >= Bundle::kEnd) return add_deep(entry, some_leaf(trie_, entry));
+        if (4 * node->depth() >= Summary::kEnd) return add_deep(entry, some_leaf(trie_, entry));
         const u32 all = entry_count(node);
         for (u32 i = 0; i < all; ++i) {
             if (!add_all(node->entries[i].load(Order::Relaxed))) return false;
@@ -42,7 +42,9 @@ public:
     }
     bool worth_it() const { return count_ && 2 * deep_ <= count_; }
 
-    u32 size_class() const { return count_ <= PrefixList::kMost ? kBundleClass : kBundleClass + 1; }
+    u32 size_class() const {
+        return count_ <= PrefixList::kMost ? kSummaryClass : kSummaryClass + 1;
+    }
     u32 count_runs() const {
         u32 runs = 0;
         each_run([&](u32, u32) { ++runs; });
@@ -63,7 +65,7 @@ private:
     bool add_deep(u32 entry, const Leaf* leaf) {
         if (!leaf) return false;
         ++deep_;
-        const u32 value = Bundle::value_of(leaf->data());
+        const u32 value = Summary::value_of(leaf->data());
         return add({value, value, kDeepPart, entry & ~kShortLeaf});
     }
     // The entry for this value, and the last of those up to which nothing changes.
@@ -127,28 +129,28 @@ void Parts::write(Runs* runs) const {
 
 // The prefix of just 32 bits, or 0.
 u32 exact_cover(const LpmTrie* trie, const u8* data) {
-    const u32 entry = find_limited(trie, KeyAny(data), Bundle::kFirst);
-    return entry && trie->leaf(entry)->prefixlen() == Bundle::kFirst ? entry : 0;
+    const u32 entry = find_limited(trie, KeyAny(data), Summary::kFirst);
+    return entry && trie->leaf(entry)->prefixlen() == Summary::kFirst ? entry : 0;
 }
 
 }  // namespace
 
-MadeBundle make_bundle(LpmTrie* trie, const u8* data, u32 entry, u32* made) {
+MadeSummary make_summary(LpmTrie* trie, const u8* data, u32 entry, u32* made) {
     Parts parts(trie);
     if (const u32 cover = exact_cover(trie, data)) parts.add_leaf(cover);
-    if (!parts.add_all(entry) || !parts.worth_it()) return MadeBundle::No;
+    if (!parts.add_all(entry) || !parts.worth_it()) return MadeSummary::No;
     const u32 size_class = parts.size_class();
-    const bool list = size_class == kBundleClass;
-    if (!list && parts.count_runs() > Runs::kMost) return MadeBundle::No;
+    const bool list = size_class == kSummaryClass;
+    if (!list && parts.count_runs() > Runs::kMost) return MadeSummary::No;
     const u32 number = trie->space.alloc(size_class);
-    if (!number) return MadeBundle::NoMemory;
-    *made = number | kBundle;
+    if (!number) return MadeSummary::NoMemory;
+    *made = number | kSummary;
     if (list) {
-        parts.write(static_cast<PrefixList*>(trie->bundle(*made)));
+        parts.write(static_cast<PrefixList*>(trie->summary(*made)));
     } else {
-        parts.write(static_cast<Runs*>(trie->bundle(*made)));
+        parts.write(static_cast<Runs*>(trie->summary(*made)));
     }
-    return MadeBundle::Yes;
+    return MadeSummary::Yes;
 }
 
 }  // namespace barebpf::lpm

@@ -15,7 +15,7 @@
 // if the prefix covers it, that is, no more than the lane's lowest 1 and all below it. The longest that covers is the
 // first one of the order in which the lanes are filled; lanes left over repeat the last.
 //
-// No condition of a look depends on the key: look-ups that follow one another overlap. A bundle is made anew, by one walk
+// No condition of a look depends on the key: look-ups that follow one another overlap. A summary is made anew, by one walk
 // over its few leaves, whenever one of its prefixes changes, and never changes itself.
 #pragma once
 
@@ -24,20 +24,20 @@
 
 namespace barebpf::lpm {
 
-struct Bundle {
+struct Summary {
     static constexpr u32 kFirst = 32;  // bits of the key before those that it stands for
     static constexpr u32 kEnd = 48;    // and behind them
 
     ObjectHeader header;
 
-    ALWAYS_INLINE bool is_list() const { return header.size_class == kBundleClass; }
+    ALWAYS_INLINE bool is_list() const { return header.size_class == kSummaryClass; }
     // Of a key.
     static ALWAYS_INLINE u32 value_of(const u8* data) {
         return __builtin_bswap16(load_unaligned<u16>(data + kFirst / 8));
     }
 };
 
-struct PrefixList : Bundle {
+struct PrefixList : Summary {
     static constexpr u32 kMost = 8;
     static constexpr u32 kLane = 21;
     static constexpr u64 kEachLane = 1 | u64{1} << kLane | u64{1} << 2 * kLane;
@@ -72,7 +72,7 @@ private:
 };
 static_assert(sizeof(PrefixList) == 64);
 
-struct Runs : Bundle {
+struct Runs : Summary {
     static constexpr u32 kMost = 64;
 
     u16 ends[kMost];  // the last one is always 0xffff
@@ -86,17 +86,17 @@ struct Runs : Bundle {
         return entries[run].load(Order::Acquire);
     }
 };
-inline constexpr u32 kBundleBytes[kBundleClasses] = {64, align_up(sizeof(Runs), 64)};
+inline constexpr u32 kSummaryBytes[kSummaryClasses] = {64, align_up(sizeof(Runs), 64)};
 
 // Keys long enough for it.
-ALWAYS_INLINE bool has_bundles(const LpmTrie* trie) {
-    return 8 * trie->data_size >= Bundle::kEnd;
+ALWAYS_INLINE bool has_summaries(const LpmTrie* trie) {
+    return 8 * trie->data_size >= Summary::kEnd;
 }
 
-enum class MadeBundle : u8 { Yes, No, NoMemory };
+enum class MadeSummary : u8 { Yes, No, NoMemory };
 
 // Of what lies below the first 32 bits of `data`: `entry` leads there, or is 0. No: that is nothing, or too much, or most
 // of it longer than 48 bits, so that little would be gained.
-MadeBundle make_bundle(LpmTrie* trie, const u8* data, u32 entry, u32* made) REQUIRES(trie->lock);
+MadeSummary make_summary(LpmTrie* trie, const u8* data, u32 entry, u32* made) REQUIRES(trie->lock);
 
 }  // namespace barebpf::lpm
