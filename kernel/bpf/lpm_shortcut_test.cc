@@ -2,6 +2,7 @@
 // The LPM trie's shortcut of long keys, from the first prefixes on: what it gathers, its growth, want of memory.
 #include "kernel/bpf/lpm_shortcut.h"
 
+#include <set>
 #include <vector>
 
 #include "kernel/bpf/lpm_model_test.h"
@@ -62,6 +63,16 @@ protected:
         host::RcuReadGuard rcu;
         lpm::Shortcut* table = trie_.trie()->shortcut.dereference();
         return (table->entry_of(first) & kSummary) == kSummary;
+    }
+
+    // Until none is free.
+    std::vector<u32> take_all_summaries() {
+        std::vector<u32> taken;
+        ObjectSpace& space = trie_.trie()->space;
+        for (u32 c = kSummaryClass; c < space.classes(); ++c) {
+            while (const u32 number = space.alloc(c)) taken.push_back(number);
+        }
+        return taken;
     }
 
     host::Cpu::Entry inside_;
@@ -188,18 +199,48 @@ TEST_P(LpmShortcut, GrowsAndGivesBack) {
     EXPECT_EQ(trie_.trie()->draining == nullptr, true);
 }
 
+// Every summary there ever was is in use or free, though tables grew and summaries were replaced.
+TEST_P(LpmShortcut, NoSummaryIsLost) {
+    constexpr u32 kGroups = 150;
+    const auto first_of = [](u32 i) { return 0x20000000 + i * 977; };
+    const auto add_all = [&](std::set<u32>* numbers, u32 groups) {
+        host::RcuReadGuard rcu;
+        lpm::Shortcut* table = trie_.trie()->shortcut.dereference();
+        for (u32 i = 0; i < groups; ++i) {
+            const u32 entry = table->entry_of(first_of(i));
+            if ((entry & kSummary) == kSummary) numbers->insert(lpm::number_of(entry));
+        }
+    };
+    std::set<u32> seen, there;
+    for (u32 i = 0; i < 3 * kGroups; ++i) {
+        update(prefix(first_of(i % kGroups), i * 0x1000, 36 + i % 8));
+        add_all(&seen, i < kGroups ? i + 1 : kGroups);
+    }
+    EXPECT_GT(seen.size(), 3 * kGroups);
+    // The work on tables is done by updates.
+    for (u32 i = 0; i < 100; ++i) update(prefix(0x10000000, 0, 31));
+    test::settle();
+    add_all(&there, kGroups);
+    const size_t in_use = there.size();
+    EXPECT_GT(in_use, kGroups / 2);
+    std::vector<u32> taken = take_all_summaries();
+    there.insert(taken.begin(), taken.end());
+    u32 lost = 0;
+    for (const u32 number : seen) lost += !there.contains(number);
+    EXPECT_EQ(lost, 0u);
+    EXPECT_EQ(there.size(), in_use + taken.size());
+    for (const u32 number : taken) trie_.trie()->space.free(number);
+}
+
 TEST_P(LpmShortcut, WithoutMemoryItLeadsIntoTheTree) {
     constexpr u32 kFirst = 0x20010db8;
     LpmTrie* trie = trie_.trie();
     for (u32 i = 0; i < 4; ++i) update(prefix(kFirst, 0x1000 * i, 40));
     EXPECT_TRUE(gathered(kFirst));
-    std::vector<u32> taken;
     machine::fail_allocation_after(0);
     {
         host::RcuReadGuard rcu;
-        for (u32 c = kSummaryClass; c < trie->space.classes(); ++c) {
-            while (const u32 number = trie->space.alloc(c)) taken.push_back(number);
-        }
+        const std::vector<u32> taken = take_all_summaries();
         erase(prefix(kFirst, 0x1000, 40));
         EXPECT_FALSE(gathered(kFirst));
         expect_same_below(kFirst);
