@@ -51,12 +51,13 @@ Result<void> check_attr(const bpf_attr& attr) {
 
 namespace {
 
-// An eighth of the slots of a half-full table: between two and four elements a bucket. A small one has a bucket for
-// each, as on Linux: a batch takes whole buckets, and of four most elements of ten are too often in one.
+// At most 4.5 elements a bucket, so that up to one element of 66 is chained, and more than 2.25: who asks for a power of two
+// and some slack does not pay for twice as many lines. A small one has a bucket for each, as on Linux: a batch takes
+// whole buckets, and of four most elements of ten are too often in one.
 u64 bucket_count_for(u32 max_entries) {
     constexpr u64 kSmall = 16;
     const u64 one_for_each = round_up_to_power_of_two(u64{max_entries});
-    const u64 count = round_up_to_power_of_two((u64{max_entries} + 3) / 4);
+    const u64 count = round_up_to_power_of_two((u64{max_entries} * 2 + 8) / 9);
     return one_for_each < kSmall ? one_for_each : count < kSmall ? kSmall : count;
 }
 

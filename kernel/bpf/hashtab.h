@@ -11,7 +11,7 @@
 //     element: [ link | key (zero-padded to 8) | value ]      link ──> link ──> 0
 //              a key of 4 bytes stands beside the link
 //
-// Buckets number a power of two with two to four elements each when the map is full; the few that
+// Buckets number a power of two with 2.25 to 4.5 elements each when the map is full; the few that
 // find their eight slots taken are chained from `overflow`, sorted by a hash of the key, so that a walk
 // finds its place again after others, or its own visitor, have deleted and inserted.
 //

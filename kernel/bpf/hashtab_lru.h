@@ -18,7 +18,10 @@
 // moment, or, in an NMI, behind locks of what was interrupted.
 #pragma once
 
+#include <arch/prefetch.h>
+
 #include "kernel/bpf/bpf_lru_list.h"
+#include "kernel/bpf/hashtab_update.h"
 #include "kernel/bpf/hashtab_walk.h"
 
 namespace barebpf::hashtab {
@@ -94,8 +97,8 @@ public:
     }
     ALWAYS_INLINE void prefetch(u32 node) const {
         const BpfLruList& lru = map_->lru;
-        __builtin_prefetch(hashed_of(map_, lru.place(node)).bucket, 1);
-        __builtin_prefetch(Lru::at(map_, lru.element(node)), 1);
+        arch::prefetch_to_write(hashed_of(map_, lru.place(node)).bucket);
+        arch::prefetch_to_write(Lru::at(map_, lru.element(node)));
     }
 
 private:
@@ -178,6 +181,7 @@ s64 update_lru(Map* generic, const void* key, const void* value, u64 flags) {
     auto* map = static_cast<LruHashMap*>(generic);
     if (UNLIKELY(flags > BPF_EXIST)) return -to_int(Errno::Inval);
     const Hashed where = hash_to_bucket<kKey>(map, key);
+    fetch_ahead<Lru>(map, where.bucket, where.tag);
     LruUpdate update(map, where, flags);
     Found found{};
     if (look<kKey, Lru>(map, where.bucket, where.tag, key, &found) == Pass::Miss) {
