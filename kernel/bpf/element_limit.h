@@ -11,8 +11,8 @@
 //
 // A move changes two words and must show a place neither in both (the map would exceed its limit) nor in none (who
 // looks then would find the map full). So it is written into the pool's word first, with a number; whoever comes to the
-// pool meanwhile finishes it, and waits for nobody: the CPU that began may stand in an NMI that wants a place, or waits
-// for a lock that its helper holds. What a move does to the CPU's word it does once, as the word keeps its number:
+// pool meanwhile finishes it, and waits for nobody: the CPU that began may stand in an interrupt, which wants a place or
+// waits for a lock that the helper holds. What a move does to the CPU's word it does once, as that keeps its number:
 //
 //     pool  (n, -, 6) -> (n, cpu 1 moves back, 7) ------------------------> (n + ahead, -, 7)
 //     cpu 1                                        (m, 6) -> (m - ahead, 7)
