@@ -289,11 +289,11 @@ struct Meanwhile {
     u32 wrong = 0;
     u32 locked = 0;  // how often it met the lock taken
 
-    // alone: nobody else writes.
-    void once(bool alone) {
-        if (nmi_writes()) {
+    // writes: or it only reads. alone: nobody else writes.
+    void once(bool writes, bool alone) {
+        if (writes && nmi_writes()) {
             for (u32 i = 0; i < 3; ++i) wrong += subject->write(kOther, 16 + 8 * i) != 0;
-        } else {
+        } else if (writes) {
             ++locked;
         }
         subject->map->ops->poll(subject->map);
@@ -331,29 +331,31 @@ TEST_F(RingbufInject, OthersWriteAndReadWhileACpuStandsStill) {
         Meanwhile meanwhile{&subject_};
         Atomic<u32> wrong{};
         u32 stood = 0, rounds = 0;
-        // Not every one: the neighbours of an instruction are in the same state, and who is refused has waited.
-        u32 step = 0;
-        for (u32 i = 0; i < trace.size(); i += step) {
+        // A reader sees what it sees at every instruction. For writers the neighbours of one are in the same state, and
+        // who is refused has waited.
+        u32 next_write = 0;
+        for (u32 i = 0; i < trace.size(); ++i) {
             const u32 refused = meanwhile.locked;
+            const bool writes = i >= next_write;
             operation.prepare(subject_);
-            const u32 cpus = rounds++ % 4 ? 2 : test::cpus_up_to(3);
+            const u32 cpus = writes && rounds++ % 4 == 0 ? test::cpus_up_to(3) : 2;
             stood += test::while_one_stands_still(
                 trace[i], cpus,
                 [&] {
                     if (test::attempt(subject_, operation)) wrong.fetch_add(1, Order::Relaxed);
                 },
                 [&](u32 cpu) {
-                    if (cpu != 2) return meanwhile.once(cpus == 2);
+                    if (cpu != 2) return meanwhile.once(writes, cpus == 2);
                     // It waits for the lock if it must, and gets it.
                     if (subject_.write(kThird, 16)) wrong.fetch_add(1, Order::Relaxed);
                 });
-            step = meanwhile.locked == refused ? 13 : 61;
+            if (writes) next_write = i + (meanwhile.locked == refused ? 13 : 61);
             subject_.read();
             if (!subject_.is_all_read()) wrong.fetch_add(1, Order::Relaxed);
             ASSERT_EQ(wrong.load(Order::Relaxed) + meanwhile.wrong, 0u)
                 << operation.name << " instruction " << i;
         }
-        EXPECT_GT(stood, trace.size() / 122) << operation.name;
+        EXPECT_GT(stood, trace.size() / 2) << operation.name;
         EXPECT_GT(meanwhile.locked, 0u) << operation.name;
         EXPECT_LT(meanwhile.locked, stood) << operation.name;
     }

@@ -7,6 +7,7 @@
 #include "testkit/explore/freelist_scenarios.h"
 #include "testkit/explore/hash_kinds_scenarios.h"
 #include "testkit/explore/hashtab_scenarios.h"
+#include "testkit/explore/limit_scenarios.h"
 #include "testkit/explore/lru_scenarios.h"
 #include "testkit/explore/more_scenarios.h"
 #include "testkit/explore/ring_scenarios.h"
@@ -42,6 +43,11 @@ const Entry kEntries[] = {
     {{.name = "batch", .cpus = 3}, maker_of<HashBatch<0, false>>()},
     {{.name = "for_each"}, maker_of<HashForEach<0>>()},
     {{.name = "take_out", .nmis = 1}, maker_of<HashTakeOut<0>>()},
+    {{.name = "limit", .cpus = 3, .random_schedules = 2'000}, maker_of<LimitGiveAndTake>()},
+    {{.name = "limit_back"}, maker_of<LimitGiveBack>()},
+    {{.name = "limit_back_3", .cpus = 3}, maker_of<LimitGiveBack>()},
+    {{.name = "limit_relaxed", .cpus = 3, .bound = 6, .relaxed = true, .schedules = 50'000},
+     maker_of<LimitGiveAndTake>()},
     {{.name = "lpm_relaxed", .relaxed = true}, maker_of<LpmChurn<false>>()},
     {{.name = "lpm_shortcut"}, maker_of<LpmShortcut>()},
     {{.name = "queue"}, maker_of<QueueRounds<BPF_MAP_TYPE_QUEUE>>()},

@@ -5,6 +5,7 @@
 #include "testkit/explore/freelist_scenarios.h"
 #include "testkit/explore/hash_kinds_scenarios.h"
 #include "testkit/explore/hashtab_scenarios.h"
+#include "testkit/explore/limit_scenarios.h"
 #include "testkit/explore/lru_scenarios.h"
 #include "testkit/explore/more_scenarios.h"
 
@@ -164,6 +165,31 @@ TEST(LruHash, Evicting) {
     EXPECT_HOLDS(explore<Values>({.name = "lru_percpu_values", .schedules = 4'000}));
     EXPECT_HOLDS(explore<Values>(
         {.name = "lru_percpu_values_nmi", .nmis = 1, .schedules = 2'000, .random_schedules = 200}));
+}
+
+TEST(ElementLimit, GiveBack) {
+    using explore::LimitGiveBack;
+    EXPECT_HOLDS(explore<LimitGiveBack>({.name = "limit_back", .bound = 3}));
+    EXPECT_HOLDS(explore<LimitGiveBack>({.name = "limit_back_3", .cpus = 3}));
+    EXPECT_HOLDS(explore<LimitGiveBack>({.name = "limit_back_nmi", .nmis = 2}));
+    EXPECT_HOLDS(
+        explore<LimitGiveBack>({.name = "limit_back_relaxed", .bound = 3, .relaxed = true}));
+}
+
+TEST(ElementLimit, Fetch) {
+    using explore::LimitFetch;
+    EXPECT_HOLDS(explore<LimitFetch>({.name = "limit_fetch", .bound = 3}));
+    EXPECT_HOLDS(explore<LimitFetch>({.name = "limit_fetch_3", .cpus = 3}));
+    EXPECT_HOLDS(explore<LimitFetch>({.name = "limit_fetch_nmi", .nmis = 2}));
+    EXPECT_HOLDS(explore<LimitFetch>({.name = "limit_fetch_relaxed", .relaxed = true}));
+}
+
+TEST(ElementLimit, GiveAndTake) {
+    using explore::LimitGiveAndTake;
+    EXPECT_HOLDS(
+        explore<LimitGiveAndTake>({.name = "limit", .cpus = 3, .random_schedules = 2'000}));
+    EXPECT_HOLDS(explore<LimitGiveAndTake>(
+        {.name = "limit_relaxed", .cpus = 3, .bound = 6, .relaxed = true, .schedules = 50'000}));
 }
 
 TEST(Lpm, Churn) {

@@ -88,6 +88,9 @@ TEST_F(GuestRing, AReaderSeesRecordsThatWrapInOnePiece) {
         const u8* record = data + position % kSize;
         EXPECT_EQ(word(record) & 0xffff'ffff, size);
         EXPECT_EQ(std::memcmp(record + 8, payload, size), 0) << round;
+        const u64 end = position % kSize + 8 + size;
+        const u64 wrapped = end > kSize ? end - kSize : 0;
+        EXPECT_EQ(std::memcmp(data, payload + size - wrapped, wrapped), 0) << round;
         position += (size + 15) & ~7u;
         EXPECT_EQ(word(producer), position);
         std::memcpy(consumer, &position, sizeof position);
