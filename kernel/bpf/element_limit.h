@@ -52,7 +52,7 @@ public:
 private:
     using Order = host::Order;
     using Places = host::Atomic<u64>;
-    static constexpr u32 kMostAhead = 32;
+    static constexpr u32 kMostAhead = 128;
 
     // A CPU's word. It has few places: who gives above 2 * ahead_ gives back. The topmost field runs over.
     static constexpr u64 kPlaces = 0xffff;
