@@ -333,8 +333,11 @@ TEST_F(RingHelpersOnKernel, Dynptrs) {
 // A function that ends early, in the middle of what it does, while its caller has a record: the caller goes on, and
 // its record is there.
 TEST_F(RingHelpersOnKernel, FunctionsThatEndEarlyBesideARecord) {
-    const Insns seven = {insn_mov_imm(R0, 7), insn_exit()};
-    const Insns context = {insn_mov(R6, R1), insn_mov_imm(R7, 3), insn_mov_imm(R8, 4)};
+    // Registers and stack that it needs to its end: the end in the middle has a frame to leave.
+    const Insns begin = {insn_mov(R6, R1), insn_load(BPF_W, R7, R6, 0), insn_mov_imm(R8, 4),
+                         insn_store(BPF_DW, R10, -8, R7)};
+    const Insns sum = {insn_mov(R0, R7), alu_reg(BPF_ADD, R0, R8), insn_load(BPF_DW, R1, R10, -8),
+                       alu_reg(BPF_ADD, R0, R1), insn_exit()};
     const auto load_abs = [](s32 at) -> Insns {
         return {make_insn(BPF_LD | BPF_ABS | BPF_B, 0, 0, 0, at)};
     };
@@ -358,7 +361,7 @@ TEST_F(RingHelpersOnKernel, FunctionsThatEndEarlyBesideARecord) {
                     {insn_store_imm(BPF_DW, R7, 0, 77), insn_load(BPF_DW, R0, R7, 0)});
         script.add({insn_mov(R1, R7), insn_mov_imm(R2, 0), helper_call(BPF_FUNC_ringbuf_submit)});
         note_positions(script);
-        script.finish(context + part + seven);
+        script.finish(begin + part + sum);
         compare(script);
     }
 }

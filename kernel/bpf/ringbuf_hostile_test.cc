@@ -248,6 +248,39 @@ TEST(RingbufClose, WhileProgramsWrite) {
     }
 }
 
+// The same with programs that hold no reference: they found it where nobody finds it any more when its last one is put,
+// as in a map of maps, and are still at it.
+TEST(RingbufClose, WhileProgramsWriteThatHaveFoundIt) {
+    NEEDS_CPUS(2);
+    const u32 cpus = test::cpus_up_to(4);
+    for (u32 round = 0; round < test::rounds(20); ++round) {
+        Atomic<Map*> found{};
+        {
+            host::Cpu::Entry inside;
+            Map* map = test::make_map(test::map_attr(BPF_MAP_TYPE_RINGBUF, 0, 0, kPage));
+            ASSERT_NE(map, nullptr);
+            found.store(map, Order::Release);
+        }
+        Atomic<u32> writing{};
+        test::run_on_cpus(cpus, [&](u32 cpu) {
+            if (cpu == 0) {
+                while (writing.load(Order::Acquire) < cpus - 1) take_a_breath();
+                map_put(found.exchange(nullptr, Order::AcqRel));
+                return;
+            }
+            host::Cpu::Pin pin;
+            host::RcuReadGuard rcu;
+            Map* map = found.load(Order::Acquire);
+            writing.fetch_add(1, Order::Release);
+            // Some while it goes, and some after that.
+            for (u32 left = 2'000; left; left -= found.load(Order::Relaxed) == nullptr) {
+                ringbuf_output(map, &left, sizeof left, left % 3);
+            }
+        });
+        test::settle();
+    }
+}
+
 // ── The user ring buffer ──────────────────────────────────────────────────────────────────────
 
 class UserRingbufHostile : public test::WithMap<> {
