@@ -111,17 +111,23 @@ struct Crossing {
     u32 entry;  // 0: none
 };
 
-// Of a hashed table, the first crossing below `entry` at or after the bits `from`, or prefix of just so many bits. `bits`
-// are the nibbles above, `level` their number. Recursion goes at most as deep as `nibbles`.
+// A prefix that covers the first bits of a hashed table, from some on.
+Crossing first_covered(const LpmTrie* trie, u32 entry, u32 from) {
+    const Leaf* leaf = trie->leaf(entry);
+    const u32 length = leaf->prefixlen();
+    if (length < Summary::kLeastCover) return {};
+    const u32 behind = length < Summary::kFirst ? (1u << (Summary::kFirst - length)) - 1 : 0;
+    const u32 first = load_be32(leaf->data()) & ~behind;
+    if ((first | behind) < from) return {};
+    return {first < from ? from : first, entry};
+}
+
+// Of a hashed table, the first at or after the bits `from` that have a place: a crossing below `entry`, or else a prefix
+// that covers them. `bits` are the nibbles above, `level` their number. Recursion goes at most as deep as `nibbles`.
 Crossing first_crossing(const LpmTrie* trie, u32 entry, u32 level, u32 bits, u32 from) {
     constexpr u32 nibbles = Shortcut::kHashedNibbles;
     if (!entry) return {};
-    if (is_leaf(entry)) {
-        const Leaf* leaf = trie->leaf(entry);
-        const u32 first = load_be32(leaf->data());
-        if (leaf->prefixlen() < 4 * nibbles || first < from) return {};
-        return {first, entry};
-    }
+    if (is_leaf(entry)) return first_covered(trie, entry, from);
     const Node* node = trie->node(entry);
     const u32 depth = node->depth();
     const u32 upto = depth < nibbles ? depth : nibbles;
@@ -135,16 +141,21 @@ Crossing first_crossing(const LpmTrie* trie, u32 entry, u32 level, u32 bits, u32
         return {bits, entry};
     }
     const u32 below = 4 * (nibbles - depth - 1);
-    const u32 inside = below ? 0 : node->inside >> 16;  // those of all four bits of the nibble
-    for (u32 left = node->children() | inside; left; left &= left - 1) {
-        const u32 nibble = lowest_bit(left);
+    for (u32 nibble = 0; nibble < 16; ++nibble) {
         const u32 child_bits = bits << 4 | nibble;
         if (child_bits < from >> below) continue;
-        const bool child = node->children() >> nibble & 1;
-        const u32 rank =
-            child ? child_rank(node->children(), nibble) : leaf_rank(node, 16 + nibble);
-        const Crossing found = first_crossing(trie, node->entries[rank].load(Order::Relaxed),
-                                              depth + 1, child_bits, from);
+        const u32 covering = below ? 0 : node->inside & kCovering.of[nibble];
+        u32 rank;
+        if (node->children() >> nibble & 1) {
+            rank = child_rank(node->children(), nibble);
+        } else if (covering) {
+            rank = leaf_rank(node, highest_bit(covering));
+        } else {
+            continue;
+        }
+        const u32 next = node->entries[rank].load(Order::Relaxed);
+        const Crossing found =
+            first_crossing(trie, next, depth + 1, child_bits, covering ? child_bits : from);
         if (found.entry) return found;
     }
     return {};
@@ -186,6 +197,41 @@ void free_table(Shortcut* table) {
     free_in_steps(table, Shortcut::bytes(is_direct(trie), table->place_bits), trie->memory);
 }
 
+// A key that begins with these bits.
+class FirstBits {
+public:
+    explicit FirstBits(u32 bits) {
+        bits = __builtin_bswap32(bits);
+        __builtin_memcpy(key_ + kLengthBytes, &bits, sizeof bits);
+    }
+    const u8* data() const { return key_ + kLengthBytes; }
+
+private:
+    u8 key_[kLengthBytes + kMaxDataBytes] = {};
+};
+
+// The place of the first bits of `data`. False: no memory for a summary.
+bool note_hashed(LpmTrie* trie, Shortcut* table, const u8* data) REQUIRES(trie->lock) {
+    u32 entry = crossing(trie, table->nibbles, data);
+    const bool enough = gather(trie, data, &entry);
+    put_hashed(trie, table, first_bits_of(table, data), entry);
+    return enough;
+}
+
+// A prefix of that length and data: the place that it is below of, or those that it covers.
+bool note_all_hashed(LpmTrie* trie, Shortcut* table, const u8* data, u32 prefixlen)
+    REQUIRES(trie->lock) {
+    if (prefixlen > Summary::kFirst) return note_hashed(trie, table, data);
+    if (!has_summaries(trie) || prefixlen < Summary::kLeastCover) return true;
+    const u32 places = 1u << (Summary::kFirst - prefixlen);
+    const u32 first = load_be32(data) & ~(places - 1);
+    bool enough = true;
+    for (u32 i = 0; i < places; ++i) {
+        enough &= note_hashed(trie, table, FirstBits(first + i).data());
+    }
+    return enough;
+}
+
 enum class Step : u8 { Done, Later, Last };
 
 // The next place of a direct table.
@@ -208,12 +254,7 @@ Step fill_entry(LpmTrie* trie, Shortcut* table) REQUIRES(trie->lock) {
     const Crossing found =
         first_crossing(trie, trie->top.load(Order::Relaxed), 0, 0, static_cast<u32>(table->next));
     if (!found.entry) return Step::Last;
-    const Leaf* leaf = some_leaf(trie, found.entry);
-    if (leaf) {
-        u32 entry = leaf->prefixlen() > Summary::kFirst ? found.entry : 0;
-        if (!gather(trie, leaf->data(), &entry)) return Step::Later;
-        put_hashed(trie, table, found.first_bits, entry);
-    }
+    if (!note_hashed(trie, table, FirstBits(found.first_bits).data())) return Step::Later;
     table->next = u64{found.first_bits} + 1;
     return Step::Done;
 }
@@ -252,7 +293,7 @@ void publish(LpmTrie* trie, Shortcut* table) REQUIRES(trie->lock) {
     trie->draining = old;
 }
 
-void fill(LpmTrie* trie) REQUIRES(trie->lock) {
+bool fill(LpmTrie* trie) REQUIRES(trie->lock) {
     Shortcut* table = trie->growing;
     const bool direct = is_direct(trie);
     Step step = Step::Done;
@@ -261,32 +302,34 @@ void fill(LpmTrie* trie) REQUIRES(trie->lock) {
         step = direct ? fill_place(trie, table) : fill_entry(trie, table);
     }
     if (step == Step::Last) publish(trie, table);
+    return step != Step::Later;
 }
 
 }  // namespace
 
-void shortcut_note(LpmTrie* trie, const u8* data, u32 prefixlen) {
+bool shortcut_note(LpmTrie* trie, const u8* data, u32 prefixlen) {
+    bool enough = true;
     Shortcut* const tables[] = {trie->shortcut.get_locked(), trie->growing};
     for (Shortcut* table : tables) {
         if (!table) continue;
-        const u32 whole = 4 * table->nibbles;
-        if (prefixlen < whole || (prefixlen == whole && !has_summaries(trie))) {
-            if (is_direct(trie)) put_covers(trie, table, data, prefixlen);
-            continue;
-        }
-        u32 entry = crossing(trie, table->nibbles, data);
-        if (is_direct(trie)) {
-            put_direct(trie, table, first_bits_of(table, data), entry);
+        if (!is_direct(trie)) {
+            enough &= note_all_hashed(trie, table, data, prefixlen);
+        } else if (prefixlen > 4 * table->nibbles) {
+            put_direct(trie, table, first_bits_of(table, data),
+                       crossing(trie, table->nibbles, data));
         } else {
-            gather(trie, data, &entry);
-            put_hashed(trie, table, first_bits_of(table, data), entry);
+            put_covers(trie, table, data, prefixlen);
         }
     }
+    return enough;
 }
 
-void shortcut_advance(LpmTrie* trie) {
-    if (UNLIKELY(trie->draining != nullptr)) return drain(trie);
-    if (UNLIKELY(trie->growing != nullptr)) fill(trie);
+bool shortcut_advance(LpmTrie* trie) {
+    if (UNLIKELY(trie->draining != nullptr)) {
+        drain(trie);
+        return true;
+    }
+    return LIKELY(trie->growing == nullptr) || fill(trie);
 }
 
 void shortcut_prepare(LpmTrie* trie, u32 prefixes) {

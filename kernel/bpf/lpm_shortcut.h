@@ -78,10 +78,11 @@ private:
 };
 static_assert(__builtin_offsetof(Shortcut, places) == 64);  // buckets do not cross cache lines
 
-// A prefix of that length and data has come, changed or gone: its way may cross another entry.
-void shortcut_note(LpmTrie* trie, const u8* data, u32 prefixlen) REQUIRES(trie->lock);
-// A piece of the work that is left on the next table, and on the last.
-void shortcut_advance(LpmTrie* trie) REQUIRES(trie->lock);
+// A prefix of that length and data has come, changed or gone: its way may cross another entry. False: all is right, but
+// without memory for summaries; may be called again when there is some.
+bool shortcut_note(LpmTrie* trie, const u8* data, u32 prefixlen) REQUIRES(trie->lock);
+// A piece of the work that is left on the next table, and on the last. False: it waits for memory for summaries.
+bool shortcut_advance(LpmTrie* trie) REQUIRES(trie->lock);
 // Makes the next table if the map has grown by enough. Not in an NMI, no lock held.
 void shortcut_prepare(LpmTrie* trie, u32 prefixes);
 // The first value of grow_at.

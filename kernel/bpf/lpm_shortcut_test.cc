@@ -100,14 +100,39 @@ TEST_P(LpmShortcut, FewPrefixesAreGathered) {
     erase(prefix(kFirst, 0, 32));
     EXPECT_TRUE(gathered(kFirst));
     expect_same_below(kFirst);
-    // What is shorter is looked for in the tree.
-    update(prefix(kFirst, 0, 30));
-    expect_same_below(kFirst);
     for (const auto& [next, length] : parts) {
         erase(prefix(kFirst, next, length));
         expect_same_below(kFirst);
     }
     EXPECT_FALSE(gathered(kFirst));
+}
+
+TEST_P(LpmShortcut, WhatCoversAllIsGatheredIfItIsLongEnough) {
+    constexpr u32 kFirst = 0x20010db8;  // a multiple of eight
+    update(prefix(kFirst, 0, 28));
+    EXPECT_FALSE(gathered(kFirst));
+    update(prefix(kFirst, 0x1200, 40));
+    expect_same_below(kFirst);
+    const auto expect_all = [&](u32 covered) {
+        for (u32 i = 0; i < 16; ++i) {
+            EXPECT_EQ(gathered(kFirst + i), i < covered) << i;
+            expect_same_below(kFirst + i);
+        }
+    };
+    for (const u32 length : {30u, 29u, 31u, 32u}) {
+        update(prefix(kFirst + (length == 32 ? 3 : 0), 0, length));
+        expect_all(length == 30 ? 4 : 8);
+    }
+    erase(prefix(kFirst + 3, 0, 32));
+    expect_all(8);
+    erase(prefix(kFirst, 0, 29));
+    expect_all(4);
+    erase(prefix(kFirst, 0, 30));
+    expect_all(2);
+    erase(prefix(kFirst, 0, 31));
+    expect_all(1);
+    erase(prefix(kFirst, 0x1200, 40));
+    expect_all(0);
 }
 
 TEST_P(LpmShortcut, LongerPrefixesAreFoundBehindThem) {
@@ -153,6 +178,7 @@ TEST_P(LpmShortcut, RandomOperationsGiveWhatAListGives) {
         const u32 next = random_() % 8 << 13 | random_() % 4 << 6 | random_() % 4;
         u32 length = 32 + random_() % 17;
         if (random_() % 8 == 0) length = random_() % (8 * GetParam() + 1);
+        if (random_() % 8 == 0) length = 27 + random_() % 6;
         Prefix other = prefix(first, next, length);
         if (random_() % 3 && !model_.values().empty() && model_.values().size() > random_() % 60) {
             auto there = model_.values().begin();
@@ -164,6 +190,7 @@ TEST_P(LpmShortcut, RandomOperationsGiveWhatAListGives) {
         other.length = 8 * GetParam();
         expect_same(other);
         expect_same(address(first, next + random_() % 3 - 1));
+        expect_same(address(first ^ random_() % 32, next));
         seen += gathered(first);
         if (step % 64 == 0) host::Cpu::yield_point();
     }

@@ -25,6 +25,9 @@ public:
         const Leaf* leaf = trie_->leaf(entry);
         const u32 length = leaf->prefixlen();
         if (length > Summary::kEnd) return add_deep(entry, leaf);
+        if (length <= Summary::kFirst) {
+            return add({0, kLast, Summary::kFirst, number_of(entry) | kShortLeaf});
+        }
         const u32 behind = kLast >> (length - Summary::kFirst);
         const u32 value = Summary::value_of(leaf->data());
         return add({value & ~behind, value | behind, length, number_of(entry) | kShortLeaf});
@@ -127,17 +130,17 @@ void Parts::write(Runs* runs) const {
     }
 }
 
-// The prefix of just 32 bits, or 0.
-u32 exact_cover(const LpmTrie* trie, const u8* data) {
+// The longest prefix that covers all of it, or 0.
+u32 cover_of(const LpmTrie* trie, const u8* data) {
     const u32 entry = find_limited(trie, KeyAny(data), Summary::kFirst);
-    return entry && trie->leaf(entry)->prefixlen() == Summary::kFirst ? entry : 0;
+    return entry && trie->leaf(entry)->prefixlen() >= Summary::kLeastCover ? entry : 0;
 }
 
 }  // namespace
 
 MadeSummary make_summary(LpmTrie* trie, const u8* data, u32 entry, u32* made) {
     Parts parts(trie);
-    if (const u32 cover = exact_cover(trie, data)) parts.add_leaf(cover);
+    if (const u32 cover = cover_of(trie, data)) parts.add_leaf(cover);
     if (!parts.add_all(entry) || !parts.worth_it()) return MadeSummary::No;
     const u32 size_class = parts.size_class();
     const bool list = size_class == kSummaryClass;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Inside of lpm_trie: what there is below some first 32 bits, where that is little, in one piece for one look: keys of six
-// bytes and more, reached through the hashed shortcut (lpm_shortcut.h). Prefixes of 32 to 48 bits:
+// bytes and more, reached through the hashed shortcut (lpm_shortcut.h). Prefixes of 33 to 48 bits, and the longest of 29 to 32:
 //
 //     up to 8    PrefixList  [ header | 3 words of 3 lanes, 21 bits each: a prefix | 8 entries ]  one cache line
 //     up to 32   Runs        the 65536 values of the next two bytes, in runs that have the same longest prefix
@@ -25,8 +25,9 @@
 namespace barebpf::lpm {
 
 struct Summary {
-    static constexpr u32 kFirst = 32;  // bits of the key before those that it stands for
-    static constexpr u32 kEnd = 48;    // and behind them
+    static constexpr u32 kFirst = 32;       // bits of the key before those that it stands for
+    static constexpr u32 kEnd = 48;         // and behind them
+    static constexpr u32 kLeastCover = 29;  // of a prefix that covers all of it
 
     ObjectHeader header;
 

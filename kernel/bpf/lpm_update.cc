@@ -36,10 +36,13 @@ public:
         s64 result;
         u32 missing;  // with kNoMem: the class whose objects are used up
         u32 count;    // of prefixes now
+        bool noted;   // the shortcut has its summaries
     };
     // The leaf is complete. An error: it is still the caller's.
     Outcome insert(u32 leaf, u64 flags);
     Outcome erase();
+    // After one of them that went without summaries, when there is memory.
+    void note();
 
 private:
     s64 insert_locked(u32 leaf, u64 flags) REQUIRES(trie_->lock);
@@ -95,6 +98,7 @@ private:
     u32 missing_ = 0;
     u32 wrapped_ = 0;  // a wide node made for our leaf
     u32 retired_ = 0;  // the last of them
+    bool noted_ = true;
 };
 
 // Leading bits that the way to the node has in common with our data, all up to its nibble if they are
@@ -449,29 +453,38 @@ u32 Writer::live_count(const Node* node) const {
 
 Writer::Outcome Writer::finish(s64 result) {
     if (result == 0) {
-        shortcut_note(trie_, data_, prefixlen_);
-        shortcut_advance(trie_);
+        noted_ = shortcut_note(trie_, data_, prefixlen_);
+        noted_ &= shortcut_advance(trie_);
     }
     while (retired_) {
         const u32 number = retired_;
         retired_ = link_of(number).load(Order::Relaxed);
         trie_->space.free_rcu(number);
     }
-    return {result, missing_, trie_->count};
+    return {result, missing_, trie_->count, noted_};
 }
 
 Writer::Outcome Writer::insert(u32 leaf, u64 flags) {
     host::IrqState irq;
-    if (UNLIKELY(!trie_->lock.acquire_in_any_context(&irq))) return {-to_int(Errno::Busy), 0, 0};
+    if (UNLIKELY(!trie_->lock.acquire_in_any_context(&irq)))
+        return {-to_int(Errno::Busy), 0, 0, true};
     Guard<LpmTrie::Lock, Adopt> guard(trie_->lock, irq);
     return finish(insert_locked(leaf, flags));
 }
 
 Writer::Outcome Writer::erase() {
     host::IrqState irq;
-    if (UNLIKELY(!trie_->lock.acquire_in_any_context(&irq))) return {-to_int(Errno::Busy), 0, 0};
+    if (UNLIKELY(!trie_->lock.acquire_in_any_context(&irq)))
+        return {-to_int(Errno::Busy), 0, 0, true};
     Guard<LpmTrie::Lock, Adopt> guard(trie_->lock, irq);
     return finish(erase_locked());
+}
+
+void Writer::note() {
+    host::IrqState irq;
+    if (UNLIKELY(!trie_->lock.acquire_in_any_context(&irq))) return;
+    Guard<LpmTrie::Lock, Adopt> guard(trie_->lock, irq);
+    shortcut_note(trie_, data_, prefixlen_);
 }
 
 // An object of that class, with memory for it if there is none and it can be had.
@@ -480,13 +493,13 @@ u32 take(LpmTrie* trie, u32 size_class) {
     return trie->space.alloc(size_class);
 }
 
-// An update makes one of these at most, or some while a shortcut is filled, and does without if there are none.
-void prepare_summaries(LpmTrie* trie) {
-    if (!has_summaries(trie) || trie->grow_at.load(Order::Relaxed) == shortcut_first_size(trie))
-        return;
+// After a change that went without the summaries it should have made: again with what can be had.
+NOINLINE void note_again(LpmTrie* trie, Writer* writer) {
+    if (host::in_nmi()) return;
     for (u32 i = kSummaryClass; i < kSummaryClass + kSummaryClasses; ++i) {
-        if (UNLIKELY(!trie->space.ready(i)) && !host::in_nmi()) trie->space.refill(i);
+        if (!trie->space.ready(i)) trie->space.refill(i);
     }
+    writer->note();
 }
 
 u32 make_leaf(LpmTrie* trie, const u8* data, u32 prefixlen, const void* value) {
@@ -511,10 +524,11 @@ s64 update(Map* map, const void* key, const void* value, u64 flags) {
     const u8* data = static_cast<const u8*>(key) + kLengthBytes;
     const u32 leaf = make_leaf(trie, data, prefixlen, value);
     if (UNLIKELY(!leaf)) return kNoMem;
-    prepare_summaries(trie);
     for (u32 refills = 0;; ++refills) {
-        const Writer::Outcome outcome = Writer(trie, data, prefixlen).insert(leaf, flags);
+        Writer writer(trie, data, prefixlen);
+        const Writer::Outcome outcome = writer.insert(leaf, flags);
         if (LIKELY(outcome.result == 0)) {
+            if (UNLIKELY(!outcome.noted)) note_again(trie, &writer);
             if (UNLIKELY(outcome.count >= trie->grow_at.load(Order::Relaxed)) && !host::in_nmi()) {
                 shortcut_prepare(trie, outcome.count);
             }
@@ -533,8 +547,10 @@ s64 erase(Map* map, const void* key) {
     const u32 prefixlen = load_unaligned<u32>(key);
     if (prefixlen > trie->max_prefixlen) return -to_int(Errno::Inval);
     const u8* data = static_cast<const u8*>(key) + kLengthBytes;
-    prepare_summaries(trie);
-    return Writer(trie, data, prefixlen).erase().result;
+    Writer writer(trie, data, prefixlen);
+    const Writer::Outcome outcome = writer.erase();
+    if (UNLIKELY(!outcome.noted)) note_again(trie, &writer);
+    return outcome.result;
 }
 
 }  // namespace barebpf::lpm
