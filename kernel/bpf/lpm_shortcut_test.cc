@@ -226,6 +226,34 @@ TEST_P(LpmShortcut, GrowsAndGivesBack) {
     EXPECT_EQ(trie_.trie()->draining == nullptr, true);
 }
 
+// A table that is made later has what one has that was there all the time.
+TEST_P(LpmShortcut, ATableIsFilledWithAllThatWasThere) {
+    TestTrie late(GetParam(), 1000);
+    late.trie()->grow_at.store(~0u, Order::Relaxed);
+    const u32 first = 0x20010db8;
+    const std::pair<u32, u32> parts[] = {{first, 29},          {first + 4, 31},  {first + 7, 32},
+                                         {first + 0x2000, 30}, {0xfffffff8, 29}, {first + 1, 45},
+                                         {first + 0x3000, 48}, {0, 31}};
+    for (const auto& [bits, length] : parts) {
+        const Prefix there = prefix(bits, 0x1234, length);
+        update(there);
+        ASSERT_EQ(late.update(there, value_), 0);
+    }
+    late.trie()->grow_at.store(1, Order::Relaxed);
+    for (u32 i = 0; i < 8; ++i) ASSERT_EQ(late.update(prefix(0x10000000, 0, 32), 1), 0);
+    host::RcuReadGuard rcu;
+    lpm::Shortcut* table = late.trie()->shortcut.dereference();
+    ASSERT_TRUE(table);
+    for (const auto& [bits, length] : parts) {
+        for (u32 i = 0; i < 16; ++i) {
+            const u32 at = (bits & ~7u) + i;
+            EXPECT_EQ((table->entry_of(at) & kSummary) == kSummary, gathered(at)) << at;
+            const Prefix key = address(at, 0x1234);
+            EXPECT_EQ(late.lookup(key), model_.lookup(key));
+        }
+    }
+}
+
 // Every summary there ever was is in use or free, though tables grew and summaries were replaced.
 TEST_P(LpmShortcut, NoSummaryIsLost) {
     constexpr u32 kGroups = 150;
