@@ -234,13 +234,16 @@ TEST_P(LpmShortcut, ATableIsFilledWithAllThatWasThere) {
     const std::pair<u32, u32> parts[] = {{first, 29},          {first + 4, 31},  {first + 7, 32},
                                          {first + 0x2000, 30}, {0xfffffff8, 29}, {first + 1, 45},
                                          {first + 0x3000, 48}, {0, 31}};
-    for (const auto& [bits, length] : parts) {
+    const auto add = [&](u32 bits, u32 length) {
         const Prefix there = prefix(bits, 0x1234, length);
         update(there);
         ASSERT_EQ(late.update(there, value_), 0);
-    }
+    };
+    // So many that no bucket of either table is full; these have no places.
+    for (u32 i = 0; i < 300; ++i) add(0x40000000 + (i << 8), 24);
+    for (const auto& [bits, length] : parts) add(bits, length);
     late.trie()->grow_at.store(1, Order::Relaxed);
-    for (u32 i = 0; i < 8; ++i) ASSERT_EQ(late.update(prefix(0x10000000, 0, 32), 1), 0);
+    for (u32 i = 0; i < 50; ++i) ASSERT_EQ(late.update(prefix(0x10000000, 0, 32), 1), 0);
     host::RcuReadGuard rcu;
     lpm::Shortcut* table = late.trie()->shortcut.dereference();
     ASSERT_TRUE(table);
