@@ -87,7 +87,7 @@ protected:
     u64 value_ = 0;
 };
 INSTANTIATE_TEST_SUITE_P(DataSizes, LpmShortcut, ::testing::Values(6u, 7u, 16u),
-                         [](const auto& info) { return std::to_string(info.param); });
+                         [](const auto& chosen) { return std::to_string(chosen.param); });
 
 TEST_P(LpmShortcut, FewPrefixesAreGathered) {
     constexpr u32 kFirst = 0x20010db8;
