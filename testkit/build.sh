@@ -35,6 +35,7 @@ release) cc=gcc cxx=g++ options="-Doptimization=2 -Ddebug=false -Dlock_validator
 fuzz) options="$sanitize=address,undefined -Dfuzzers=true" ;;
 arm64)
     # Of the tools that run here; the other compiler stands in the cross file.
+    testkit/setup.sh arm64 "$dir/libraries"
     cc=gcc cxx=g++
     export CC_FOR_BUILD="ccache gcc" CXX_FOR_BUILD="ccache g++"
     options="--cross-file testkit/foreign/arm64.ini -Doptimization=1 -Ddebug=false -Dlock_validator=true"

@@ -6,6 +6,7 @@
 #     testkit/setup.sh            what building, testing and the demo need
 #     testkit/setup.sh captures   also the tools that testkit/data/make_captures.sh records
 #     testkit/setup.sh plots      also what bench/ring_plot draws with
+#     testkit/setup.sh arm64 DIR  unpacks arm64's shared libraries into DIR, if they are not there, and does nothing else
 #
 # As root it installs what is missing, quietly. Without root it installs nothing: if something is
 # missing it prints the one apt-get line to run and fails, otherwise it succeeds without a word.
@@ -59,6 +60,41 @@ gnuplot-nox         draws figures of docs/performance.md
 LIST
     return 0
 }
+
+# What clients of libbpf load as processes on arm64, beside the cross compiler's libraries. Installed, they would bring
+# a C library of their own, which the cross compiler's loader must not meet; so they are unpacked into a folder.
+libraries() {
+    cat <<'LIST'
+libbpf1             what the clients are linked with
+libelf1             libbpf's ELF parser
+zlib1g              libbpf's section decompressor
+LIST
+}
+
+# unpack_libraries ARCHITECTURE DIR: apt-get in a world of its own, where nothing is installed. Needs no root.
+unpack_libraries() {
+    [ -e "$2/complete" ] && return 0
+    rm -rf "$2"
+    mkdir -p "$2/apt/lists/partial" "$2/apt/cache/archives/partial"
+    at=$(cd "$2" && pwd)
+    own="-o APT::Architecture=$1 -o APT::Architectures=$1 -o Dir::State::status=/dev/null"
+    own="$own -o Dir::State::lists=$at/apt/lists -o Dir::Cache=$at/apt/cache -o APT::Sandbox::User="
+    # shellcheck disable=SC2046,SC2086  # lists of words
+    if ! (cd "$at/apt" && apt-get -q $own update && apt-get -q $own download $(libraries | sed 's/ .*//')) \
+        </dev/null >"$at/log" 2>&1; then
+        tail -n 20 "$at/log" >&2
+        echo "setup.sh: apt-get could not download what clients on $1 need, see above" >&2
+        return 1
+    fi
+    for package in "$at"/apt/*.deb; do dpkg -x "$package" "$at"; done
+    rm -rf "$at/apt"
+    touch "$at/complete"
+}
+
+if [ "${1:-}" = arm64 ]; then
+    unpack_libraries arm64 "${2:?}"
+    exit
+fi
 
 installed() {
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]

@@ -40,9 +40,19 @@ void empty_page_in_child() {
     memset(static_cast<void*>(&state_page), 0, sizeof(state_page));
 }
 
+// Some emulators take any advice and do nothing (QEMU 7.2's user mode). Who looks at this one refuses it for shared memory.
+bool advice_is_looked_at() {
+    void* shared = mmap(nullptr, sizeof(StatePage), PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED) return true;
+    const bool refused = madvise(shared, sizeof(StatePage), MADV_WIPEONFORK) != 0;
+    munmap(shared, sizeof(StatePage));
+    return refused;
+}
+
 // Whatever way a child is forked, it will find the page empty.
 bool watch_for_forks() {
-    if (madvise(&state_page, sizeof(state_page), MADV_WIPEONFORK) == 0) return true;
+    if (advice_is_looked_at() && madvise(&state_page, sizeof(state_page), MADV_WIPEONFORK) == 0)
+        return true;
     return pthread_atfork(nullptr, nullptr, empty_page_in_child) == 0;
 }
 

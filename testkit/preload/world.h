@@ -3,8 +3,8 @@
 //
 // A child of fork() has a copy of the parent's maps that nobody would keep in step, so it starts
 // with an empty world instead. The child is recognised by a page that the kernel empties in it
-// (MADV_WIPEONFORK), whichever way it was forked; where a kernel cannot do that, by a fork
-// handler.
+// (MADV_WIPEONFORK), whichever way it was forked; where a kernel or an emulator cannot do that, by
+// a fork handler.
 // A child of vfork() shares the parent's memory but not its descriptors: it must not change what is
 // recorded about them (shares_memory_only()).
 #pragma once

@@ -185,14 +185,34 @@ static void check_fork_among_threads(void) {
     for (int i = 0; i < 3; ++i) pthread_join(threads[i], NULL);
 }
 
+/* QEMU 7.2's user mode takes the advice and does nothing, so that only fork()'s own handlers notice a child. Nor can a
+ * program that it emulates start another, which the kernel would have to know. */
+static int emulated(void) {
+    char* page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(page != MAP_FAILED);
+    if (madvise(page, 4096, MADV_WIPEONFORK)) return 0;
+    page[0] = 1;
+    pid_t child = fork();
+    if (child == 0) _exit(page[0]);
+    int kept = exit_status(child);
+    munmap(page, 4096);
+    return kept;
+}
+
 int main(int count, char** arguments) {
     if (count == 2) return after_exec(atoi(arguments[1]));
     check_fork(plain_fork);
-    check_fork(bare_fork);
-    check_fork(kernel_fork);
     check_generations();
     check_vfork();
-    check_exec(arguments[0]);
+    if (emulated()) {
+        fprintf(stderr,
+                "emulated: children of _Fork() and clone(2), and programs that they start, are "
+                "left out\n");
+    } else {
+        check_fork(bare_fork);
+        check_fork(kernel_fork);
+        check_exec(arguments[0]);
+    }
     check_fork_among_threads();
     return finish();
 }
