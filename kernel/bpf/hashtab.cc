@@ -68,6 +68,7 @@ bool make_buckets(HashMap* map, u32 max_entries) {
     map->buckets = static_cast<HashBucket*>(
         host::alloc(count * sizeof(HashBucket), AllocContext::MaySleep, map->memory));
     map->bucket_mask = static_cast<u32>(count - 1);
+    map->bucket_offset_mask = (count - 1) * sizeof(HashBucket);
     return map->buckets != nullptr;
 }
 

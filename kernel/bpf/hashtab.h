@@ -6,7 +6,7 @@
 //
 //     0        8                               40     44        48         52        64
 //     [ tags x8 | slots: element index x8      | lock | version | overflow | (spare) ]
-//        |  byte i: 0x80 and 7 bits of the hash of slot i, 0: empty |
+//        |  byte i: 7 bits of the hash of slot i, 0: empty          |
 //        v                                                          v
 //     element: [ link | key (zero-padded to 8) | value ]      link ──> link ──> 0
 //              a key of 4 bytes stands beside the link
@@ -88,6 +88,7 @@ struct HashMap : Map {
 
     HashBucket* buckets = nullptr;
     u32 bucket_mask = 0;
+    u64 bucket_offset_mask = 0;  // the same in bytes
     u32 stride = 0;        // bytes from element to element
     u32 value_offset = 0;  // of the value in its element
     HashSeed seed{};

@@ -89,12 +89,12 @@ ALWAYS_INLINE void load_key(const HashMap* map, void* to, const u8* element) {
 
 // ── Buckets ───────────────────────────────────────────────────────────────────────────────────
 
-// A tag in use has its top bit set, an empty slot's is 0.
-inline constexpr u64 kTagUsed = repeat_byte(0x80);
+// A tag in use is 1 to 127, an empty slot's is 0.
+inline constexpr u64 kTopBits = repeat_byte(0x80);
 
 struct Hashed {
     HashBucket* bucket;
-    u8 tag;
+    u64 tag;
 };
 
 // An element by both of its names; element is null where nothing was found.
@@ -103,19 +103,32 @@ struct Found {
     u32 index;
 };
 
-// 0x80 in the byte of each slot whose tag equals this one. Never for an empty slot; now and then
-// for a slot above a true match, whose key then tells.
-ALWAYS_INLINE u64 slots_with_tag(u64 tags, u8 tag) {
-    const u64 difference = tags ^ repeat_byte(tag);
-    return (difference - kEachByte) & ~difference & kTagUsed;
+// 0x80 in the byte of each slot whose tag equals this one: no byte of the difference is above 0x7f, so none borrows.
+ALWAYS_INLINE u64 slots_with_tag(u64 tags, u64 tag) {
+    return (kTopBits - (tags ^ tag * kEachByte)) & kTopBits;
+}
+// The same for those that are empty, and for all others.
+ALWAYS_INLINE u64 empty_slots(u64 tags) {
+    return (kTopBits - tags) & kTopBits;
+}
+ALWAYS_INLINE u64 used_slots(u64 tags) {
+    return empty_slots(tags) ^ kTopBits;
 }
 
+// The first slot of such a result, whose lowest bit is 8 i + 7: at 4 i.
+ALWAYS_INLINE u32 load_first_slot(const HashBucket* bucket, u64 matches) {
+    const u8* slots = reinterpret_cast<const u8*>(bucket->slots);
+    const u8* slot = slots + (lowest_bit(matches) >> 1) - 3;
+    return host::atomic_at<u32>(slot).load(Order::Acquire);
+}
+
+// Its upper half counts.
 template <u32 kKey>
 ALWAYS_INLINE u64 hash_of(const HashMap* map, const void* key) {
-    if constexpr (kKey != kAnyKey) return hash_key<kKey>(key, map->key_size, map->seed);
+    if constexpr (kKey != kAnyKey) return upper_hash_key<kKey>(key, map->key_size, map->seed);
     switch (map->key_size) {
         case 4:
-            return hash_key<4>(key, 4, map->seed);
+            return upper_hash_key<4>(key, 4, map->seed);
         case 8:
             return hash_key<8>(key, 8, map->seed);
         case 16:
@@ -128,15 +141,17 @@ ALWAYS_INLINE u64 hash_of(const HashMap* map, const void* key) {
 template <u32 kKey>
 ALWAYS_INLINE Hashed hash_to_bucket(const HashMap* map, const void* key) {
     const u64 hash = hash_of<kKey>(map, key);
-    const u8 tag = static_cast<u8>(hash >> 57 | 0x80);
-    return {&map->buckets[hash & map->bucket_mask], tag};
+    const u64 tag = hash >> 57;
+    const u64 offset = hash >> 26 & map->bucket_offset_mask;
+    auto* bucket = reinterpret_cast<HashBucket*>(reinterpret_cast<u8*>(map->buckets) + offset);
+    return {bucket, tag + (tag < 1)};
 }
 
 // use(index) for every element in a slot.
 template <class Use>
 ALWAYS_INLINE void each_slot(const HashBucket* bucket, Use use) {
     const u64 tags = bucket->tags.load(Order::Relaxed);
-    for (u64 used = tags & kTagUsed; used; used = without_first_byte(used)) {
+    for (u64 used = used_slots(tags); used; used = without_first_byte(used)) {
         use(bucket->slots[first_byte(used)].load(Order::Relaxed));
     }
 }
@@ -150,7 +165,7 @@ struct Place {
 
 // Where the key is. The bucket is locked.
 template <u32 kKey, class Storage>
-ALWAYS_INLINE Place find_locked(const HashMap* map, HashBucket* bucket, u8 tag, const void* key)
+ALWAYS_INLINE Place find_locked(const HashMap* map, HashBucket* bucket, u64 tag, const void* key)
     REQUIRES(bucket->lock) {
     const u64 tags = bucket->tags.load(Order::Relaxed);
     for (u64 m = slots_with_tag(tags, tag); m; m = without_first_byte(m)) {
@@ -207,15 +222,15 @@ NOINLINE void link_into_chain(const HashMap* map, HashBucket* bucket, u32 index)
 
 // The element is complete; from here on readers find it.
 template <class Storage>
-ALWAYS_INLINE void link_new(const HashMap* map, HashBucket* bucket, u8 tag, u32 index)
+ALWAYS_INLINE void link_new(const HashMap* map, HashBucket* bucket, u64 tag, u32 index)
     REQUIRES(bucket->lock) {
     const u64 tags = bucket->tags.load(Order::Relaxed);
-    const u64 empty = ~tags & kTagUsed;
+    const u64 empty = empty_slots(tags);
     if (LIKELY(empty)) {
         const u32 slot = first_byte(empty);
         // Release, both: pairs with the acquire of readers.
         bucket->slots[slot].store(index, Order::Release);
-        bucket->tags.store(with_byte(tags, slot, tag), Order::Release);
+        bucket->tags.store(with_byte(tags, slot, static_cast<u8>(tag)), Order::Release);
         return;
     }
     link_into_chain<Storage>(map, bucket, index);

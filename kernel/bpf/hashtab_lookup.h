@@ -20,7 +20,7 @@ ALWAYS_INLINE bool is_undisturbed(const HashBucket* bucket, u32 version) {
 
 // One pass. *found is set on a hit.
 template <u32 kKey, class Storage>
-ALWAYS_INLINE Pass look(const HashMap* map, const HashBucket* bucket, u8 tag, const void* key,
+ALWAYS_INLINE Pass look(const HashMap* map, const HashBucket* bucket, u64 tag, const void* key,
                         Found* found) {
     // Acquire pairs with the release in bump_version: what left before is not seen.
     const u32 version = bucket->version.load(Order::Acquire);
@@ -50,7 +50,7 @@ ALWAYS_INLINE Pass look(const HashMap* map, const HashBucket* bucket, u8 tag, co
 
 // The bucket changed under our eyes: again, and in the end with the lock held.
 template <u32 kKey, class Storage>
-NOINLINE Found look_again(const HashMap* map, HashBucket* bucket, u8 tag, const void* key) {
+NOINLINE Found look_again(const HashMap* map, HashBucket* bucket, u64 tag, const void* key) {
     Found found{};
     for (u32 retry = 0; retry < kMaxRetries; ++retry) {
         switch (look<kKey, Storage>(map, bucket, tag, key, &found)) {
@@ -102,7 +102,7 @@ void* lookup(Map* generic, const void* key) {
     const u64 tags = bucket->tags.load(Order::Acquire);
     const u64 matching = slots_with_tag(tags, where.tag);
     if (matching) {
-        const u32 index = bucket->slots[first_byte(matching)].load(Order::Acquire);
+        const u32 index = load_first_slot(bucket, matching);
         u8* candidate = Storage::at(map, index);
         if (LIKELY(key_equals<kKey>(map, candidate, key)) && is_undisturbed(bucket, version)) {
             Storage::touch(map, index);

@@ -53,14 +53,14 @@ struct Lru : Preallocated {
 
 // Bucket number and tag in one word.
 ALWAYS_INLINE u32 place_of(const HashMap* map, const Hashed& where) {
-    return static_cast<u32>(where.bucket - map->buckets) << 7 | (where.tag & 0x7f);
+    return static_cast<u32>(where.bucket - map->buckets) << 7 | static_cast<u32>(where.tag);
 }
 ALWAYS_INLINE Hashed hashed_of(const HashMap* map, u32 place) {
-    return {&map->buckets[place >> 7 & map->bucket_mask], static_cast<u8>(place | 0x80)};
+    return {&map->buckets[place >> 7 & map->bucket_mask], place & 0x7f};
 }
 
 // Which place names the element. The bucket is locked.
-ALWAYS_INLINE Place find_element(const HashMap* map, HashBucket* bucket, u8 tag, u32 index)
+ALWAYS_INLINE Place find_element(const HashMap* map, HashBucket* bucket, u64 tag, u32 index)
     REQUIRES(bucket->lock) {
     const u64 tags = bucket->tags.load(Order::Relaxed);
     for (u64 m = slots_with_tag(tags, tag); m; m = without_first_byte(m)) {

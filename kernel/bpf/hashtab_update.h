@@ -11,7 +11,7 @@ namespace barebpf::hashtab {
 // Starts the way to the element that the key is likely to have: behind the lock's exchange no load begins before it is
 // done. The bucket is asked for as its writer will have it, or two CPUs would fetch it twice. What is read here is a hint.
 template <class Storage>
-ALWAYS_INLINE void fetch_ahead(const HashMap* map, const HashBucket* bucket, u8 tag) {
+ALWAYS_INLINE void fetch_ahead(const HashMap* map, const HashBucket* bucket, u64 tag) {
     arch::prefetch_to_write(bucket);
     const u64 matching = slots_with_tag(bucket->tags.load(Order::Relaxed), tag);
     if (!matching) return;

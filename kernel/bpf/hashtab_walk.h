@@ -14,7 +14,7 @@ namespace barebpf::hashtab {
 
 template <class Storage>
 bool first_in_bucket(const HashMap* map, HashBucket* bucket, void* key) REQUIRES(bucket->lock) {
-    const u64 used = bucket->tags.load(Order::Relaxed) & kTagUsed;
+    const u64 used = used_slots(bucket->tags.load(Order::Relaxed));
     const u32 index = used ? bucket->slots[first_byte(used)].load(Order::Relaxed)
                            : bucket->overflow.load(Order::Relaxed);
     if (index == 0) return false;
@@ -41,7 +41,7 @@ u32 successor(const HashMap* map, HashBucket* bucket, const Place& place) REQUIR
     if (place.slot == HashBucket::kSlots) {
         return link_of(Storage::at(map, place.index)).load(Order::Relaxed);
     }
-    const u64 used = bucket->tags.load(Order::Relaxed) & kTagUsed;
+    const u64 used = used_slots(bucket->tags.load(Order::Relaxed));
     const u64 after = place.slot == HashBucket::kSlots - 1 ? 0 : ~u64{0} << (place.slot + 1) * 8;
     if (used & after) return bucket->slots[first_byte(used & after)].load(Order::Relaxed);
     return bucket->overflow.load(Order::Relaxed);
@@ -91,7 +91,7 @@ Pass step(const HashMap* map, const HashBucket* bucket, Cursor* cursor, Found* f
     };
     const u64 tags = bucket->tags.load(Order::Acquire);  // pairs with link_new
     if (cursor->slot < HashBucket::kSlots) {
-        const u64 used = tags & kTagUsed & ~u64{0} << cursor->slot * 8;
+        const u64 used = used_slots(tags) & ~u64{0} << cursor->slot * 8;
         if (used) {
             const u32 slot = first_byte(used);
             const u32 index = bucket->slots[slot].load(Order::Acquire);  // pairs with replace

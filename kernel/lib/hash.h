@@ -52,6 +52,13 @@ ALWAYS_INLINE u64 hash_u64(u64 key, HashSeed seed) {
 ALWAYS_INLINE u64 hash_u32(u32 key, HashSeed seed) {
     return hash_u64(key, seed);
 }
+// Of which only the upper half is fit for use, for some instructions less. Its shift is what breaks up the
+// lattice of a single multiplication.
+ALWAYS_INLINE u64 upper_hash_u32(u32 key, HashSeed seed) {
+    u64 state = (key ^ seed.a) * seed.b;
+    state ^= state >> 32;
+    return state * 0xa0761d6478bd642f;
+}
 ALWAYS_INLINE u64 hash_2xu64(u64 first, u64 second, HashSeed seed) {
     const u64 folded = detail::multiply_fold(first ^ seed.a, second ^ seed.b);
     return detail::multiply_fold(folded ^ seed.a, 0xe7037ed1a0b428db);
@@ -93,6 +100,16 @@ ALWAYS_INLINE u64 hash_key(const void* key, u32 size, HashSeed seed) {
                           detail::load_unaligned<u64>(static_cast<const u8*>(key) + 8), seed);
     } else {
         return hash_bytes(key, size, seed);
+    }
+}
+
+// The same where the upper half is enough.
+template <u32 kSize>
+ALWAYS_INLINE u64 upper_hash_key(const void* key, u32 size, HashSeed seed) {
+    if constexpr (kSize == 4) {
+        return upper_hash_u32(detail::load_unaligned<u32>(key), seed);
+    } else {
+        return hash_key<kSize>(key, size, seed);
     }
 }
 

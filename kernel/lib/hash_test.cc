@@ -21,10 +21,11 @@ double chi_square(const std::vector<u32>& counts) {
     return sum;
 }
 
-// make(i) is the hash of the i-th key of some regular family.
+// make(i) is the hash of the i-th key of some regular family; its bits from `lowest` up are looked at.
 template <class Make>
-void expect_even(const char* what, Make make) {
-    for (const u32 shift : {0u, 8u, 18u, 32u, 48u, 56u}) {
+void expect_even(const char* what, Make make, u32 lowest = 0) {
+    for (const u32 shift : {0u, 8u, 18u, 32u, 40u, 48u, 56u}) {
+        if (shift < lowest) continue;
         std::vector<u32> counts(kCells);
         for (u32 i = 0; i < kKeys; ++i) ++counts[(make(i) >> shift) % kCells];
         EXPECT_LT(chi_square(counts), 400) << what << " bits from " << shift;
@@ -36,6 +37,11 @@ TEST(Hash, RegularKeysSpreadEvenlyInEveryByte) {
         const HashSeed seed = make_hash_seed(random);
         for (const u32 step : {1u, 2u, 256u, 4096u, 0x10001u}) {
             expect_even("u32", [&](u32 i) { return hash_u32(i * step, seed); });
+            expect_even(
+                "upper", [&](u32 i) { return upper_hash_u32(i * step, seed); }, 32);
+            expect_even(
+                "upper, the other byte order",
+                [&](u32 i) { return upper_hash_u32(__builtin_bswap32(i * step), seed); }, 32);
             expect_even("u64", [&](u32 i) { return hash_u64(u64{i} * step << 20, seed); });
             expect_even("first", [&](u32 i) { return hash_2xu64(u64{i} * step, 7, seed); });
             expect_even("second", [&](u32 i) { return hash_2xu64(7, u64{i} * step << 32, seed); });
