@@ -80,7 +80,8 @@ TEST(GuestHeap, MemoryComesBack) {
     // Addresses go round, so tables are made for a while.
     const u64 before = frames::free_count() + page_table::table_count();
     for (u32 i = 0; i < 3; ++i) churn();
-    EXPECT_EQ(frames::free_count() + page_table::table_count(), before);
+    // More, where a slab of another's had become empty meanwhile.
+    EXPECT_GE(frames::free_count() + page_table::table_count(), before);
     EXPECT_EQ(owner.bytes(), 0u);
 }
 
