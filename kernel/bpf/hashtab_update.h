@@ -15,7 +15,7 @@ ALWAYS_INLINE void fetch_ahead(const HashMap* map, const HashBucket* bucket, u64
     arch::prefetch_to_write(bucket);
     const u64 matching = slots_with_tag(bucket->tags.load(Order::Relaxed), tag);
     if (!matching) return;
-    const u32 index = bucket->slots[first_byte(matching)].load(Order::Relaxed);
+    const u32 index = load_first_slot(bucket, matching);
     arch::prefetch_to_write(Storage::at(map, index));
 }
 

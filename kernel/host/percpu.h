@@ -49,6 +49,9 @@ public:
     explicit operator bool() const { return base_ != nullptr; }
 
 private:
+    template <class T>
+    friend class PerCpu;
+
     void* base_ = nullptr;
     size_t size_ = 0;
     MemoryOwner* owner_ = nullptr;
@@ -60,8 +63,13 @@ class PerCpu {
 public:
     [[nodiscard]] bool create(MemoryOwner& owner) { return memory_.create(sizeof(T), owner); }
     void destroy() { memory_.destroy(); }
-    ALWAYS_INLINE T* this_cpu() const { return static_cast<T*>(memory_.this_cpu()); }
-    ALWAYS_INLINE T* cpu(u32 n) const { return static_cast<T*>(memory_.cpu(n)); }
+    // With the size as a constant: it makes most of the address one.
+    ALWAYS_INLINE T* this_cpu() const {
+        return static_cast<T*>(backend::PerCpu::this_cpu(memory_.base_, sizeof(T)));
+    }
+    ALWAYS_INLINE T* cpu(u32 n) const {
+        return static_cast<T*>(backend::PerCpu::at(memory_.base_, sizeof(T), n));
+    }
     explicit operator bool() const { return bool(memory_); }
 
 private:
