@@ -35,11 +35,18 @@ public:
         pool_.store(limit, Order::Relaxed);
         ahead_ = limit / (host::possible_cpus() * 8);
         if (ahead_ > kMostAhead) ahead_ = kMostAhead;
+        plenty_ = 2 * ahead_ * host::possible_cpus();
         return places_.create(owner);
     }
     void destroy() { places_.destroy(); }
 
     ALWAYS_INLINE bool take() { return LIKELY(take_from(places_.this_cpu())) || take_of_all(); }
+    // Only where there are so many that nobody else goes without one if it is given back later: for who does not know
+    // yet whether it will be used.
+    ALWAYS_INLINE bool take_of_plenty() {
+        const u32 there = static_cast<u32>(pool_.load(Order::Relaxed));
+        return ahead_ > 1 && there >= plenty_ && take_from(places_.this_cpu());
+    }
     ALWAYS_INLINE void give() {
         if (UNLIKELY(ahead_ < 2)) {
             pool_.fetch_add(1, Order::Relaxed);
@@ -87,7 +94,7 @@ private:
             const u32 there = static_cast<u32>(pool);
             if (pool & kMover) {
                 finish(pool);
-            } else if (ahead_ > 1 && there >= 2 * ahead_ * host::possible_cpus()) {
+            } else if (ahead_ > 1 && there >= plenty_) {
                 move(pool, pool - ahead_);
                 if (take_from(places_.this_cpu())) return true;
             } else if (there) {
@@ -161,7 +168,8 @@ private:
     }
 
     host::PerCpu<Places> places_;
-    u32 ahead_ = 0;  // places of a move; below 2: there are none
+    u32 ahead_ = 0;   // places of a move; below 2: there are none
+    u32 plenty_ = 0;  // in the pool, from which on some are moved
     Places pool_{};
 };
 

@@ -158,7 +158,7 @@ private:
                                              value, &leftover);
             map_->lru.touch(place.index);
         } else {
-            Preallocated::Session session(map_);
+            Preallocated::Session session(map_, Expect::Replacement);
             const Taken spare = session.replacement();
             if (UNLIKELY(!spare.index)) return spare.error;
             fill<kKey, Lru, Value>(map_, spare.index, key, value);
@@ -181,6 +181,7 @@ s64 update_lru(Map* generic, const void* key, const void* value, u64 flags) {
     auto* map = static_cast<LruHashMap*>(generic);
     if (UNLIKELY(flags > BPF_EXIST)) return -to_int(Errno::Inval);
     const Hashed where = hash_to_bucket<kKey>(map, key);
+    arch::prefetch_to_write(where.bucket);
     fetch_ahead<Lru>(map, where.bucket, where.tag);
     LruUpdate update(map, where, flags);
     Found found{};

@@ -12,6 +12,8 @@
 //                                     take()                          an element for a new key, or
 //                                     replacement(), replaced(old)    one in the place of another:
 //                                                                     what the first gives is used
+//                                 What it is expected to need it may take beforehand: the bucket is on its
+//                                 way from memory then, and nobody waits for its lock.
 //
 // Contexts: any, pinned, in an RCU read section.
 #pragma once
@@ -22,14 +24,11 @@ namespace barebpf::hashtab {
 
 using host::Order;
 
-// Orders this CPU's accesses as seen by what interrupts it; nothing to do for the hardware.
-ALWAYS_INLINE void interrupt_fence() {
-    asm volatile("" ::: "memory");
-}
-
 ALWAYS_INLINE host::Atomic<u32>& link_of(u8* element) {
     return host::atomic_at<u32>(element);
 }
+
+enum class Expect : u8 { Nothing, Replacement, NewKey };
 
 // index 0: none, and why.
 struct Taken {
@@ -61,7 +60,7 @@ struct Preallocated {
     class Session {
     public:
         // The CPU's words are found here, where the bucket is on its way, not behind its lock's exchange.
-        ALWAYS_INLINE explicit Session(HashMap* map) : map_(map), state_(map->cpus.this_cpu()) {}
+        ALWAYS_INLINE Session(HashMap* map, Expect) : map_(map), state_(map->cpus.this_cpu()) {}
 
         ALWAYS_INLINE Taken take() {
             return {map_->free_elements.pop(links(map_)), -to_int(Errno::TooBig)};
@@ -70,13 +69,13 @@ struct Preallocated {
             const u32 depth = state_->depth.load(Order::Relaxed);
             if (UNLIKELY(depth >= HashMap::kLevels)) return {0, -to_int(Errno::Busy)};
             state_->depth.store(depth + 1, Order::Relaxed);
-            interrupt_fence();
+            host::interrupt_fence();
             return {state_->spare[depth].load(Order::Relaxed), 0};
         }
         ALWAYS_INLINE void replaced(u32 old) {
             const u32 depth = state_->depth.load(Order::Relaxed) - 1;
             state_->spare[depth].store(old, Order::Relaxed);
-            interrupt_fence();
+            host::interrupt_fence();
             state_->depth.store(depth, Order::Relaxed);
         }
 
@@ -101,19 +100,35 @@ struct OnDemand {
 
     class Session {
     public:
-        explicit Session(HashMap* map) : map_(map) { map->on_demand.prepare(); }
+        ALWAYS_INLINE Session(HashMap* map, Expect expect) : map_(map) {
+            map->on_demand.prepare();
+            if (expect == Expect::NewKey) placed_ = map->limit.take_of_plenty();
+            if (expect != Expect::Nothing) element_ = map->on_demand.alloc();
+        }
+        ALWAYS_INLINE ~Session() {
+            if (UNLIKELY(placed_)) map_->limit.give();
+            if (UNLIKELY(element_)) map_->on_demand.free(element_);
+        }
+        Session(const Session&) = delete;
+        Session& operator=(const Session&) = delete;
 
-        Taken take() {
-            if (!map_->limit.take()) return {0, -to_int(Errno::TooBig)};
-            const u32 index = map_->on_demand.alloc();
-            if (!index) map_->limit.give();
+        ALWAYS_INLINE Taken take() {
+            if (UNLIKELY(!placed_ && !map_->limit.take())) return {0, -to_int(Errno::TooBig)};
+            const Taken taken = replacement();
+            placed_ = !taken.index;
+            return taken;
+        }
+        ALWAYS_INLINE Taken replacement() {
+            const u32 index = LIKELY(element_) ? element_ : map_->on_demand.alloc();
+            element_ = 0;
             return {index, -to_int(Errno::NoMem)};
         }
-        Taken replacement() { return {map_->on_demand.alloc(), -to_int(Errno::NoMem)}; }
         void replaced(u32 old) { map_->on_demand.free_rcu(old); }
 
     private:
         HashMap* map_;
+        u32 element_ = 0;
+        bool placed_ = false;
     };
 };
 

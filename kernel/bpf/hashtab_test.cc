@@ -234,6 +234,24 @@ TEST(HashMap, UsesNoMoreMemoryThanLinux) {
     EXPECT_LE(sparse.get()->memory.bytes() >> 20, u64{17});
 }
 
+// What an update took before it knew its bucket goes back.
+TEST(HashMap, RefusedUpdatesKeepNothing) {
+    host::Cpu::Entry inside;
+    constexpr u32 kEntries = 1u << 16;  // enough for places to be fetched ahead on many CPUs
+    TestMap map(16, kEntries, BPF_F_NO_PREALLOC);
+    ASSERT_EQ(map.update(0, 0), 0);
+    for (u32 i = 0; i < 1000; ++i) ASSERT_EQ(map.update(0, i, BPF_NOEXIST), kExist);
+    const u64 before = map.get()->memory.bytes();
+    for (u32 i = 0; i < 2 * kEntries; ++i) {
+        ASSERT_EQ(map.update(0, i, BPF_NOEXIST), kExist);
+        ASSERT_EQ(map.update(1, i, BPF_EXIST), kNoEnt);
+    }
+    EXPECT_EQ(map.get()->memory.bytes(), before);
+    for (u32 i = 1; i < kEntries; ++i) ASSERT_EQ(map.update(i, i, BPF_NOEXIST), 0) << i;
+    EXPECT_EQ(map.update(kEntries, 1, BPF_NOEXIST), kTooBig);
+    EXPECT_EQ(map.update(0, 7), 0);
+}
+
 TEST(HashMap, SeedsDifferUnlessZeroIsAskedFor) {
     host::Cpu::Entry inside;
     TestMap a(8, 1, 0), b(8, 1, 0), c(8, 1, BPF_F_ZERO_SEED), d(8, 1, BPF_F_ZERO_SEED);

@@ -9,10 +9,9 @@
 namespace barebpf::hashtab {
 
 // Starts the way to the element that the key is likely to have: behind the lock's exchange no load begins before it is
-// done. The bucket is asked for as its writer will have it, or two CPUs would fetch it twice. What is read here is a hint.
+// done. What is read here is a hint.
 template <class Storage>
 ALWAYS_INLINE void fetch_ahead(const HashMap* map, const HashBucket* bucket, u64 tag) {
-    arch::prefetch_to_write(bucket);
     const u64 matching = slots_with_tag(bucket->tags.load(Order::Relaxed), tag);
     if (!matching) return;
     const u32 index = load_first_slot(bucket, matching);
@@ -30,6 +29,13 @@ ALWAYS_INLINE void fill(const HashMap* map, u32 index, const void* key, const vo
     Value::template store_new<kKey, Storage>(map, fresh, value);
 }
 
+// What an update with these flags will most likely need.
+template <class Value>
+ALWAYS_INLINE Expect expected_by(u64 flags) {
+    if (flags == BPF_NOEXIST) return Expect::NewKey;
+    return Value::kInPlace || flags & BPF_F_LOCK ? Expect::Nothing : Expect::Replacement;
+}
+
 // MapOps::update.
 template <u32 kKey, class Storage, class Value>
 s64 update(Map* generic, const void* key, const void* value, u64 flags) {
@@ -40,8 +46,10 @@ s64 update(Map* generic, const void* key, const void* value, u64 flags) {
     }
     const Hashed where = hash_to_bucket<kKey>(map, key);
     HashBucket* const bucket = where.bucket;
+    // As its writer will have it, or two CPUs would fetch it twice.
+    arch::prefetch_to_write(bucket);
+    typename Storage::Session session(map, expected_by<Value>(flags));
     fetch_ahead<Storage>(map, bucket, where.tag);
-    typename Storage::Session session(map);
     [[maybe_unused]] typename Value::Leftover leftover;
     host::IrqState irq;
     if (UNLIKELY(!bucket->lock.acquire_in_any_context(&irq))) return -to_int(Errno::Busy);
@@ -121,6 +129,7 @@ template <u32 kKey, class Storage, class Value>
 ALWAYS_INLINE s64 remove(HashMap* map, const void* key, void* to, u64 flags) {
     const Hashed where = hash_to_bucket<kKey>(map, key);
     HashBucket* const bucket = where.bucket;
+    arch::prefetch_to_write(bucket);
     fetch_ahead<Storage>(map, bucket, where.tag);
     Gone<Storage, Value> gone(map);
     host::IrqState irq;

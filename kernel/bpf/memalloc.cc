@@ -12,6 +12,7 @@ using host::Order;
 namespace {
 constexpr size_t kSmallChunk = 4096;
 constexpr size_t kLargeChunk = 64 * 1024;
+constexpr u32 kMostGathered = 16;
 
 // A 64th of the expected whole, within bounds: small maps stay small, large ones have few chunks.
 u32 choose_chunk_shift(u64 stride, u32 expected) {
@@ -29,6 +30,9 @@ bool Memalloc::create(u32 stride, u32 expected, host::MemoryOwner& owner, u32 cp
     owner_ = &owner;
     chunk_shift_ = choose_chunk_shift(stride + u64{cpu_stride} * host::possible_cpus(), expected);
     chunk_mask_ = (1u << chunk_shift_) - 1;
+    // Few of a chunk, which is what a small map has.
+    most_gathered_ = (chunk_mask_ + 1) / 16;
+    if (most_gathered_ > kMostGathered) most_gathered_ = kMostGathered;
     objects_bytes_ = size_t{stride} << chunk_shift_;
     cpu_bytes_ = align_up(size_t{cpu_stride} << chunk_shift_, kLine);
     if (cpu_stride) objects_bytes_ = align_up(objects_bytes_, kLine);
@@ -105,6 +109,19 @@ void Memalloc::prepare_slow() {
 // Chains leave `waiting` only as a whole, so an exchange of the word is enough.
 void Memalloc::reclaim_waiting() {
     CpuState* state = cpus_.this_cpu();
+    // What is gathered at this level of re-entry and deeper ones; an interrupt that frees meanwhile gathers nothing.
+    const u32 depth = state->depth.load(Order::Relaxed);
+    state->depth.store(kLevels, Order::Relaxed);
+    host::interrupt_fence();
+    for (u32 level = depth; level < kLevels; ++level) {
+        Chain& gathered = state->gathered[level];
+        if (!gathered.count) continue;
+        free_.push_chain_to(state->cpu, gathered.newest, gathered.oldest, Link{this});
+        gathered = {};
+    }
+    host::interrupt_fence();
+    state->depth.store(depth, Order::Relaxed);
+
     u64 freed = state->freed.load(Order::Relaxed);
     do {
         if (newest(freed) == kNone) return;
@@ -143,21 +160,21 @@ void Memalloc::push_chunk(u32 first) {
     free_.push_chain_to(host::cpu_id(), first, first | chunk_mask_, Link{this});
 }
 
-void Memalloc::free_rcu(u32 index) {
-    CpuState* state = cpus_.this_cpu();
+void Memalloc::free_chain_rcu(CpuState* state, Chain chain) {
     u64 freed = state->freed.load(Order::Relaxed);
     u64 wanted;
     do {
         const u32 before = newest(freed);
-        const u64 last = before == kNone ? index : oldest(freed);
-        Link{this}(index).store(before, Order::Relaxed);
-        wanted = freed & kInFlight ? kInFlight | last << kIndexBits | index : kInFlight;
-        // Release: the links, and whatever was done to the object; pairs with the acquire in
+        const u64 last = before == kNone ? chain.oldest : oldest(freed);
+        Link{this}(chain.oldest).store(before, Order::Relaxed);
+        wanted = freed & kInFlight ? kInFlight | last << kIndexBits | chain.newest : kInFlight;
+        // Release: the links, and whatever was done to the objects; pairs with the acquire in
         // batch_done. Waiting objects leave only all at once, and what is between the two ends of a
         // chain does not matter to who takes it: no ABA.
     } while (!state->freed.compare_exchange(freed, wanted, Order::AcqRel, Order::Relaxed));
     if (freed & kInFlight) return;
-    state->batch = state->batch_last = index;
+    state->batch = chain.newest;
+    state->batch_last = chain.oldest;
     host::call_rcu(&state->rcu, batch_done);
 }
 

@@ -10,7 +10,11 @@
 //
 //     alloc <── free lists (percpu_freelist) <── prepare(): a new chunk
 //                      ^
-//                      └── batch in flight (one per CPU and grace period) <── waiting <── free_rcu
+//                      └── batch in flight (one per CPU and grace period) <── waiting <── gathered <── free_rcu
+//
+// What a CPU frees is gathered, some objects at a time, in a chain that nobody else touches: one for each level of
+// re-entry, as whoever interrupts leaves the outer one alone. So most frees cost no atomic exchange. Gathered objects
+// have no grace period yet; they stay until more follow, or until this CPU has no others.
 //
 // What a CPU frees while a batch of its own waits for its grace period gathers in `waiting` and
 // becomes the next batch, so that any number of frees costs one RCU callback per grace period, and the
@@ -65,7 +69,24 @@ public:
     u32 alloc() { return free_.pop(Link{this}); }
     // For an object that nobody else has seen.
     void free(u32 index) { free_.push(index, Link{this}); }
-    void free_rcu(u32 index);
+    ALWAYS_INLINE void free_rcu(u32 index) {
+        CpuState* state = cpus_.this_cpu();
+        const u32 depth = state->depth.load(host::Order::Relaxed);
+        if (UNLIKELY(depth >= kLevels)) return free_chain_rcu(state, {index, index, 1});
+        // What interrupts us comes back to this depth before we go on.
+        state->depth.store(depth + 1, host::Order::Relaxed);
+        host::interrupt_fence();
+        Chain& gathered = state->gathered[depth];
+        Link{this}(index).store(gathered.newest, host::Order::Relaxed);
+        if (!gathered.count) gathered.oldest = index;
+        gathered.newest = index;
+        if (UNLIKELY(++gathered.count >= most_gathered_)) {
+            free_chain_rcu(state, gathered);
+            gathered = {};
+        }
+        host::interrupt_fence();
+        state->depth.store(depth, host::Order::Relaxed);
+    }
 
     // Before alloc(), so that it finds something: a new chunk, or, when there may be no more, what
     // this CPU freed and nobody waits for yet. The latter is reuse without a grace period: better
@@ -76,8 +97,15 @@ public:
     }
 
 private:
+    // Linked from the newest to the oldest.
+    struct Chain {
+        u32 newest, oldest, count;
+    };
+    static constexpr u32 kLevels = 2;
     struct CpuState {
         host::Atomic<u64> freed;
+        host::Atomic<u32> depth;
+        Chain gathered[kLevels];
         u32 batch, batch_last;  // owned by whoever set kInFlight, then by the callback
         u32 cpu;
         Memalloc* self;
@@ -96,6 +124,7 @@ private:
     static u32 newest(u64 freed) { return freed & ((u64{1} << kIndexBits) - 1); }
     static u32 oldest(u64 freed) { return freed >> kIndexBits & ((u64{1} << kIndexBits) - 1); }
 
+    NOINLINE void free_chain_rcu(CpuState* state, Chain chain);
     NOINLINE void prepare_slow();
     u32 make_chunk();
     void push_chunk(u32 first);
@@ -111,6 +140,7 @@ private:
     u32 cpu_stride_ = 0;
     size_t objects_bytes_ = 0;  // of a chunk; a multiple of a cache line if CPUs have parts
     size_t cpu_bytes_ = 0;      // of a chunk, for each CPU; a multiple of a cache line
+    u32 most_gathered_ = 1;
     u32 chunk_shift_ = 0;
     u32 chunk_mask_ = 0;
     PercpuFreelist free_;

@@ -21,6 +21,8 @@ protected:
         pool_.prepare();
         return pool_.alloc();
     }
+    static constexpr u32 kGathered =
+        16;  // before they wait for a grace period, where objects are small
     u64& word(u32 index) { return *reinterpret_cast<u64*>(pool_.at(index) + 8); }
 
     host::Cpu::Entry entry_;
@@ -61,6 +63,7 @@ TEST_F(MemallocTest, FreedObjectsWaitForReaders) {
     {
         host::RcuReadGuard reader;
         pool_.free_rcu(index);
+        for (u32 i = 1; i < kGathered; ++i) pool_.free_rcu(alloc());
         for (u32 i = 0; i < 8; ++i) others.insert(alloc());
     }
     EXPECT_EQ(others.count(index), 0u);
@@ -128,7 +131,7 @@ TEST_F(MemallocTest, AnNmiHasAReserve) {
 
 // The callback of a grace period takes the chain by its ends.
 TEST_F(MemallocTest, ManyFreedAtOnceComeBack) {
-    constexpr u32 kCount = 5000;
+    constexpr u32 kCount = 300 * kGathered;
     make(16, kCount);
     std::set<u32> held, again;
     for (u32 i = 0; i < kCount; ++i) held.insert(alloc());
@@ -138,6 +141,25 @@ TEST_F(MemallocTest, ManyFreedAtOnceComeBack) {
     u32 next;
     while ((next = pool_.alloc()) != Memalloc::kNone) ASSERT_TRUE(again.insert(next).second);
     for (const u32 index : held) ASSERT_EQ(again.count(index), 1u);
+}
+
+// What is gathered is used when there is nothing else.
+TEST_F(MemallocTest, GatheredObjectsAreNotLost) {
+    make(16, 1);
+    std::set<u32> held, again;
+    for (u32 index; (index = alloc()) != Memalloc::kNone;) held.insert(index);
+    const u32 count = static_cast<u32>(held.size());
+    auto free_some = [&](u32 some) {
+        for (u32 i = 0; i < some; ++i) {
+            pool_.free_rcu(*held.begin());
+            held.erase(held.begin());
+        }
+    };
+    free_some(kGathered - 1);
+    for (u32 index; (index = alloc()) != Memalloc::kNone;) ASSERT_TRUE(again.insert(index).second);
+    EXPECT_EQ(again.size(), kGathered - 1);
+    for (const u32 index : again) EXPECT_EQ(held.count(index), 0u);
+    EXPECT_EQ(held.size() + again.size(), count);
 }
 
 TEST_F(MemallocTest, FailsCleanlyWithoutMemory) {

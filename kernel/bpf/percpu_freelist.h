@@ -18,6 +18,8 @@
 // An empty list costs one read.
 #pragma once
 
+#include <arch/prefetch.h>
+
 #include "kernel/host/contract.h"
 
 namespace barebpf {
@@ -109,6 +111,8 @@ private:
             const u64 wanted = ((top >> 32) + 1) << 32 | next;
             if (head->top.compare_exchange(top, wanted, host::Order::Acquire,
                                            host::Order::Acquire)) {
+                // Who comes next reads its link: it may have been free for long.
+                arch::prefetch_to_write(&link(next));
                 return index;
             }
         }

@@ -67,4 +67,9 @@ using backend::light_fence;
 // One step of a busy-wait loop: lets a sibling hyperthread, or the explorer, go on.
 using backend::spin_hint;
 
+// Orders this CPU's accesses as seen by what interrupts it; nothing to do for the hardware.
+ALWAYS_INLINE void interrupt_fence() {
+    asm volatile("" ::: "memory");
+}
+
 }  // namespace barebpf::host

@@ -32,6 +32,7 @@ const Entry kEntries[] = {
     {{.name = "freelist_relaxed", .relaxed = true}, maker_of<FreelistRounds>()},
     {{.name = "lru"}, maker_of<LruRounds<BpfLruList::Flavour::Common>>()},
     {{.name = "memalloc"}, maker_of<MemallocReplace>()},
+    {{.name = "memalloc_gather", .nmis = 2}, maker_of<MemallocGather>()},
     {{.name = "memalloc_short", .failed_allocations = 2}, maker_of<MemallocShort>()},
     {{.name = "hash"}, maker_of<HashChurn<0>>()},
     {{.name = "hash_full", .cpus = 3}, maker_of<HashFull>()},

@@ -29,6 +29,9 @@ TEST(Memalloc, Replace) {
         explore<explore::MemallocReplace>({.name = "memalloc_3", .cpus = 3, .schedules = 12'000}));
     EXPECT_HOLDS(explore<explore::MemallocReplace>({.name = "memalloc_nmi", .nmis = 2}));
     EXPECT_HOLDS(explore<explore::MemallocReplace>({.name = "memalloc_relaxed", .relaxed = true}));
+    EXPECT_HOLDS(explore<explore::MemallocGather>({.name = "memalloc_gather", .nmis = 2}));
+    EXPECT_HOLDS(explore<explore::MemallocGather>(
+        {.name = "memalloc_gather_relaxed", .nmis = 1, .relaxed = true}));
 }
 
 TEST(Memalloc, Short) {
