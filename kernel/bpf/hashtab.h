@@ -89,8 +89,8 @@ struct HashMap : Map {
     HashBucket* buckets = nullptr;
     u32 bucket_mask = 0;
     u64 bucket_offset_mask = 0;  // the same in bytes
-    u32 stride = 0;        // bytes from element to element
-    u32 value_offset = 0;  // of the value in its element
+    u32 stride = 0;              // bytes from element to element
+    u32 value_offset = 0;        // of the value in its element
     HashSeed seed{};
     u8* elements = nullptr;  // preallocated: element i is at elements + i * stride; 0 is not used
     u32 element_count = 0;
