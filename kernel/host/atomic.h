@@ -60,9 +60,15 @@ using backend::fence;
 // Two unequal halves of a pair of fence(Order::SeqCst), for where two sides each store one word and then read the other's,
 // at least one must see what the other stored, and one of them comes by far more often. light_fence() costs that side
 // little or nothing; heavy_fence() makes up for it, and may take microseconds. Two light ones order nothing.
-// light_fence(): any context. heavy_fence(): process context, no lock, no read section, not pinned.
+// light_fence(): any context. heavy_fence(): process context, no lock, no read section, not pinned; any context where
+// kBiasAfter is not 0.
 using backend::heavy_fence;
 using backend::light_fence;
+
+// After how many acquisitions in a row by one CPU a lock becomes that CPU's own (biased_lock.h): so many that the heavy fence
+// by which another CPU gets it back is a small part of them. 0: never, where the light half costs as much as a lock does, or
+// the heavy one may not be had in any context.
+inline constexpr u32 kBiasAfter = backend::kBiasAfter;
 
 // One step of a busy-wait loop: lets a sibling hyperthread, or the explorer, go on.
 using backend::spin_hint;

@@ -50,6 +50,10 @@ struct Adopt {};
 template <class Lock, class Mode>
 class Guard;
 
+// How often an NMI looks at a lock: long enough for any critical section of this project on another CPU, short enough for
+// an NMI.
+inline constexpr u32 kNmiSpins = 4096;
+
 // Class: struct BucketClass { static constexpr LockClass kClass{"bucket_lock", 40}; };
 template <class Class>
 class CAPABILITY("spinlock") SpinLock {
@@ -58,7 +62,10 @@ public:
     SpinLock(const SpinLock&) = delete;
     SpinLock& operator=(const SpinLock&) = delete;
 
-    [[nodiscard]] bool acquire_in_any_context(IrqState* irq) TRY_ACQUIRE(true) {
+    // What an acquisition hands to its release.
+    using State = IrqState;
+
+    [[nodiscard]] bool acquire_in_any_context(State* irq) TRY_ACQUIRE(true) {
         *irq = Cpu::irq_save();
         if (!in_nmi()) validator::waiting(Class::kClass, this);
         if (UNLIKELY(!raw_.try_lock() && !spin())) {
@@ -69,7 +76,7 @@ public:
         return true;
     }
 
-    [[nodiscard]] bool try_acquire(IrqState* irq) TRY_ACQUIRE(true) {
+    [[nodiscard]] bool try_acquire(State* irq) TRY_ACQUIRE(true) {
         *irq = Cpu::irq_save();
         if (UNLIKELY(!raw_.try_lock())) {
             Cpu::irq_restore(*irq);
@@ -82,9 +89,6 @@ public:
 private:
     template <class Lock, class Mode>
     friend class Guard;
-
-    // Long enough for any critical section of this project on another CPU, short enough for an NMI.
-    static constexpr u32 kNmiSpins = 4096;
 
     // Looks before it tries: a try takes the line away from the holder.
     NOINLINE bool spin() {
@@ -103,6 +107,10 @@ private:
     void unlock() RELEASE() {
         validator::released(Class::kClass, this);
         raw_.unlock();
+    }
+    void release(State irq) RELEASE() {
+        unlock();
+        Cpu::irq_restore(irq);
     }
 
     backend::RawSpinLock raw_;
@@ -139,17 +147,14 @@ private:
 template <class Lock>
 class SCOPED_CAPABILITY Guard<Lock, Adopt> {
 public:
-    Guard(Lock& lock, IrqState irq) REQUIRES(lock) : lock_(lock), irq_(irq) {}
-    ~Guard() RELEASE() {
-        lock_.unlock();
-        Cpu::irq_restore(irq_);
-    }
+    Guard(Lock& lock, typename Lock::State state) REQUIRES(lock) : lock_(lock), state_(state) {}
+    ~Guard() RELEASE() { lock_.release(state_); }
     Guard(const Guard&) = delete;
     Guard& operator=(const Guard&) = delete;
 
 private:
     Lock& lock_;
-    IrqState irq_;
+    typename Lock::State state_;
 };
 
 }  // namespace barebpf::host

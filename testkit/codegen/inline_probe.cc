@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Functions for inline_test.py to look at: one hot operation of the contract each. They are compiled
 // as release builds compile the core; none may call anything, but for the waiting path of a lock.
+#include "kernel/host/biased_lock.h"
 #include "kernel/host/contract.h"
 
 namespace barebpf::host {
@@ -21,6 +22,13 @@ void probe_lock_irq_save(ProbeLock& lock, u64* value) {
 
 void probe_lock_no_irq(ProbeLock& lock, u64* value) {
     Guard<ProbeLock, NoIrq> guard(lock);
+    ++*value;
+}
+
+void probe_biased_lock(BiasedLock<ProbeClass>& lock, u64* value) {
+    BiasedLock<ProbeClass>::State state;
+    if (!lock.try_acquire(&state)) return;
+    Guard<BiasedLock<ProbeClass>, Adopt> guard(lock, state);
     ++*value;
 }
 

@@ -12,10 +12,10 @@ import subprocess
 import sys
 
 # Symbols that a probe may reach, all of them off the fast path.
-COLD = re.compile(r"lock_contended|run_pending_interrupts")
-DATA = re.compile(r"thread_state|cpu_count|cpu_slots|attention|\.rodata|\.text")
-EXPECTED = {"probe_lock_irq_save", "probe_lock_no_irq", "probe_percpu_this_cpu", "probe_percpu_cpu",
-            "probe_cpu_id", "probe_rcu_read", "probe_pin", "probe_in_nmi", "probe_atomics"}
+COLD = re.compile(r"lock_contended|count_first_or_last|run_pending_interrupts")
+DATA = re.compile(r"thread_state|cpu_count|cpu_slots|attention|whole_fences|\.rodata|\.text")
+EXPECTED = {"probe_lock_irq_save", "probe_lock_no_irq", "probe_biased_lock", "probe_percpu_this_cpu",
+            "probe_percpu_cpu", "probe_cpu_id", "probe_rcu_read", "probe_pin", "probe_in_nmi", "probe_atomics"}
 
 
 def main():

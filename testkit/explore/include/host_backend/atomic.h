@@ -113,6 +113,8 @@ ALWAYS_INLINE void light_fence(BAREBPF_SITE) {
 ALWAYS_INLINE void heavy_fence(BAREBPF_SITE) {
     explore::on_heavy_fence({file, line});
 }
+// Few, so that a scenario gets there.
+inline constexpr u32 kBiasAfter = 2;
 ALWAYS_INLINE void spin_hint(BAREBPF_SITE) {
     explore::on_spin({file, line});
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernel/lib/annotations.h"
+#include "kernel/lib/types.h"
 #include "testkit/common/compiler_atomic.h"
 
 namespace barebpf::backend {
@@ -22,5 +23,6 @@ ALWAYS_INLINE void light_fence() {
 ALWAYS_INLINE void heavy_fence() {
     fence(Order::SeqCst);
 }
+inline constexpr u32 kBiasAfter = 0;
 
 }  // namespace barebpf::backend

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernel/lib/annotations.h"
+#include "kernel/lib/types.h"
 
 namespace barebpf::backend {
 
@@ -64,6 +65,7 @@ ALWAYS_INLINE void light_fence() {
 ALWAYS_INLINE void heavy_fence() {
     fence(Order::SeqCst);
 }
+inline constexpr u32 kBiasAfter = 0;
 ALWAYS_INLINE void spin_hint() {}
 
 }  // namespace barebpf::backend

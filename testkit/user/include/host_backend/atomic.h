@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernel/lib/annotations.h"
+#include "kernel/lib/types.h"
 #include "testkit/common/compiler_atomic.h"
 
 namespace barebpf::backend {
@@ -24,5 +25,7 @@ ALWAYS_INLINE void light_fence() {
     asm volatile("" ::: "memory");
 }
 void heavy_fence();
+// The heavy one is a system call of a few microseconds, which a handler of a signal may make as well.
+inline constexpr u32 kBiasAfter = 8192;
 
 }  // namespace barebpf::backend
