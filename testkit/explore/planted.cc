@@ -8,6 +8,7 @@
 #include "testkit/explore/hash_kinds_scenarios.h"
 #include "testkit/explore/hashtab_scenarios.h"
 #include "testkit/explore/limit_scenarios.h"
+#include "testkit/explore/lock_scenarios.h"
 #include "testkit/explore/lru_scenarios.h"
 #include "testkit/explore/more_scenarios.h"
 #include "testkit/explore/ring_scenarios.h"
@@ -28,6 +29,10 @@ struct Entry {
 };
 
 const Entry kEntries[] = {
+    {{.name = "biased"}, maker_of<BiasedVisits<4>>()},
+    {{.name = "biased_nmi", .nmis = 1}, maker_of<BiasedVisits<3>>()},
+    {{.name = "biased_once_nmi", .nmis = 1}, maker_of<BiasedVisits<1>>()},
+    {{.name = "biased_relaxed", .relaxed = true}, maker_of<BiasedVisits<4>>()},
     {{.name = "freelist"}, maker_of<FreelistRounds>()},
     {{.name = "freelist_relaxed", .relaxed = true}, maker_of<FreelistRounds>()},
     {{.name = "lru"}, maker_of<LruRounds<BpfLruList::Flavour::Common>>()},

@@ -6,6 +6,7 @@
 #include "testkit/explore/hash_kinds_scenarios.h"
 #include "testkit/explore/hashtab_scenarios.h"
 #include "testkit/explore/limit_scenarios.h"
+#include "testkit/explore/lock_scenarios.h"
 #include "testkit/explore/lru_scenarios.h"
 #include "testkit/explore/more_scenarios.h"
 
@@ -21,6 +22,26 @@ TEST(Freelist, Rounds) {
     EXPECT_HOLDS(explore<explore::FreelistRounds>({.name = "freelist_3", .cpus = 3}));
     EXPECT_HOLDS(explore<explore::FreelistRounds>({.name = "freelist_nmi", .nmis = 2}));
     EXPECT_HOLDS(explore<explore::FreelistRounds>({.name = "freelist_relaxed", .relaxed = true}));
+}
+
+TEST(BiasedLock, Visits) {
+    using explore::BiasedVisits;
+    EXPECT_HOLDS(explore<BiasedVisits<4>>({.name = "biased", .bound = 3, .schedules = 100'000}));
+    EXPECT_HOLDS(explore<BiasedVisits<3>>({.name = "biased_3", .cpus = 3, .schedules = 60'000}));
+    EXPECT_HOLDS(explore<BiasedVisits<1>>({.name = "biased_once", .cpus = 3, .bound = 4}));
+    EXPECT_HOLDS(explore<BiasedVisits<1>>(
+        {.name = "biased_once_nmi", .bound = 3, .nmis = 2, .schedules = 30'000}));
+    EXPECT_HOLDS(explore<BiasedVisits<3>>({.name = "biased_nmi", .nmis = 2, .schedules = 30'000}));
+}
+
+TEST(BiasedLock, VisitsInRelaxedMemory) {
+    using explore::BiasedVisits;
+    EXPECT_HOLDS(explore<BiasedVisits<4>>(
+        {.name = "biased_relaxed", .bound = 3, .relaxed = true, .schedules = 100'000}));
+    EXPECT_HOLDS(explore<BiasedVisits<2>>(
+        {.name = "biased_relaxed_3", .cpus = 3, .relaxed = true, .schedules = 60'000}));
+    EXPECT_HOLDS(explore<BiasedVisits<3>>(
+        {.name = "biased_relaxed_nmi", .nmis = 1, .relaxed = true, .schedules = 30'000}));
 }
 
 TEST(Memalloc, Replace) {
@@ -231,6 +252,8 @@ TEST(Queue, Rounds) {
     EXPECT_HOLDS(explore<explore::QueueRounds<BPF_MAP_TYPE_QUEUE>>({.name = "queue"}));
     EXPECT_HOLDS(explore<explore::QueueRounds<BPF_MAP_TYPE_QUEUE>>(
         {.name = "queue_nmi", .nmis = 2, .schedules = 4'000}));
+    EXPECT_HOLDS(explore<explore::QueueRounds<BPF_MAP_TYPE_QUEUE>>(
+        {.name = "queue_relaxed", .relaxed = true, .schedules = 8'000}));
     EXPECT_HOLDS(explore<explore::QueueRounds<BPF_MAP_TYPE_STACK>>({.name = "stack", .cpus = 3}));
 }
 
