@@ -109,9 +109,9 @@ ALWAYS_INLINE void note_wait(QueueMap* map) {
 
 // Somebody has the lock.
 NOINLINE s64 push_contended(QueueMap* map, const void* value, u64 flags) {
-    host::IrqState irq;
-    if (UNLIKELY(!map->lock.acquire_in_any_context(&irq))) return -to_int(Errno::Busy);
-    Guard<QueueMap::Lock, Adopt> guard(map->lock, irq);
+    QueueMap::Lock::State state;
+    if (UNLIKELY(!map->lock.acquire_in_any_context(&state))) return -to_int(Errno::Busy);
+    Guard<QueueMap::Lock, Adopt> guard(map->lock, state);
     return push_locked<0>(map, value, flags);
 }
 
@@ -119,31 +119,31 @@ template <u32 kSize>
 s64 push(Map* generic, const void* value, u64 flags) {
     auto* map = static_cast<QueueMap*>(generic);
     if (flags != BPF_ANY && flags != BPF_EXIST) return -to_int(Errno::Inval);
-    host::IrqState irq;
+    QueueMap::Lock::State state;
     note_wait(map);
-    if (UNLIKELY(!map->lock.try_acquire(&irq))) return push_contended(map, value, flags);
-    Guard<QueueMap::Lock, Adopt> guard(map->lock, irq);
+    if (UNLIKELY(!map->lock.try_acquire(&state))) return push_contended(map, value, flags);
+    Guard<QueueMap::Lock, Adopt> guard(map->lock, state);
     return push_locked<kSize>(map, value, flags);
 }
 
 template <Order kOrder, bool kTake>
 NOINLINE s64 get_contended(QueueMap* map, void* value) {
-    host::IrqState irq;
-    if (UNLIKELY(!map->lock.acquire_in_any_context(&irq))) {
+    QueueMap::Lock::State state;
+    if (UNLIKELY(!map->lock.acquire_in_any_context(&state))) {
         __builtin_memset(value, 0, map->value_size);
         return -to_int(Errno::Busy);
     }
-    Guard<QueueMap::Lock, Adopt> guard(map->lock, irq);
+    Guard<QueueMap::Lock, Adopt> guard(map->lock, state);
     return get_locked<kOrder, kTake, 0>(map, value);
 }
 
 template <Order kOrder, bool kTake, u32 kSize>
 s64 get(Map* generic, void* value) {
     auto* map = static_cast<QueueMap*>(generic);
-    host::IrqState irq;
+    QueueMap::Lock::State state;
     note_wait(map);
-    if (UNLIKELY(!map->lock.try_acquire(&irq))) return get_contended<kOrder, kTake>(map, value);
-    Guard<QueueMap::Lock, Adopt> guard(map->lock, irq);
+    if (UNLIKELY(!map->lock.try_acquire(&state))) return get_contended<kOrder, kTake>(map, value);
+    Guard<QueueMap::Lock, Adopt> guard(map->lock, state);
     return get_locked<kOrder, kTake, kSize>(map, value);
 }
 

@@ -11,13 +11,15 @@
 // bpf(2): update pushes, lookup peeks, lookup_and_delete pops; there is no key, no walk, no delete.
 //
 // Locking: one lock around `first`, `count` and the values, any context; nothing else is taken inside.
-// With it held nobody reads a value, so values are copied as plain bytes. A push or pop is a single
-// atomic exchange when nobody else is at it, which a ring without a lock would need as well, and the
-// order of values is that of the calls. An operation in an NMI that interrupted the holder of this very
-// lock, or waited long for another CPU, fails with EBUSY and has changed nothing.
+// With it held nobody reads a value, so values are copied as plain bytes, and the order of values is that
+// of the calls. The lock is a biased one: a push or pop has no locked instruction as long as one CPU is at
+// it, and one when several are, which a ring without a lock would need as well. An operation in an NMI that
+// interrupted the holder of this very lock, or waited long for another CPU, fails with EBUSY and has
+// changed nothing.
 #pragma once
 
 #include "kernel/bpf/map.h"
+#include "kernel/host/biased_lock.h"
 #include "kernel/host/contract.h"
 
 namespace barebpf {
@@ -27,12 +29,12 @@ struct QueueClass {
 };
 
 struct QueueMap : Map {
-    using Lock = host::SpinLock<QueueClass>;
+    using Lock = host::BiasedLock<QueueClass>;
 
     u8* values = nullptr;
-    Lock lock;
     u32 first GUARDED_BY(lock) = 0;
     u32 count GUARDED_BY(lock) = 0;
+    Lock lock;  // behind them: what CPUs that share it write stands at its beginning
 };
 
 }  // namespace barebpf

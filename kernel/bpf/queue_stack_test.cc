@@ -172,6 +172,97 @@ struct Intruder {
     }
 };
 
+// The map is used by all CPUs for a while, then by one for so long that the lock becomes its own, then by all again, then
+// by the next; what interrupts them uses it as well.
+struct Phases {
+    static constexpr u32 kTogether = 300;
+    static constexpr u32 kAlone = host::kBiasAfter / 2 + 100;
+    static constexpr u32 kMostNmis = 1 << 15;
+    Map* map;
+    u32 cpus, phases;
+    std::vector<Atomic<u8>> seen;
+    Atomic<u32> next{}, pushed{}, popped{}, bad{}, nmis{}, arrived{}, own{}, not_given_back{};
+    Atomic<u32> alone{};  // whose phase it is: CPU + 1
+
+    Phases(Map* of, u32 count, u32 turns)
+        : map(of),
+          cpus(count),
+          phases(turns),
+          seen(size_t{turns} * (size_t{count} * kTogether + kAlone) + kMostNmis) {}
+
+    void push_and_pop(bool in_nmi) {
+        const auto check = [&](s64 result, s64 otherwise) {
+            if (result == 0 || result == otherwise || (in_nmi && result == kBusy)) return;
+            bad.fetch_add(1, Order::Relaxed);
+        };
+        u64 token = next.fetch_add(1, Order::Relaxed);
+        s64 result = map->ops->push(map, &token, 0);
+        if (result == 0) pushed.fetch_add(1, Order::Relaxed);
+        check(result, kTooBig);
+        result = map->ops->pop(map, &token);
+        if (result == 0) took(token);
+        check(result, kNoEnt);
+    }
+    void took(u64 token) {
+        popped.fetch_add(1, Order::Relaxed);
+        if (token >= seen.size() || seen[token].exchange(1, Order::Relaxed)) {
+            bad.fetch_add(1, Order::Relaxed);
+        }
+    }
+    static void in_nmi(void* argument) {
+        auto* self = static_cast<Phases*>(argument);
+        const u32 whose = self->alone.load(Order::Relaxed);
+        if (whose && whose != host::cpu_id() + 1) return;
+        if (self->nmis.fetch_add(1, Order::Relaxed) < kMostNmis) self->push_and_pop(true);
+    }
+
+    bool is_own(u32 cpu) const {
+        const auto& lock = static_cast<const QueueMap*>(map)->lock;
+        if constexpr (requires { lock.is_biased_to(cpu); }) return lock.is_biased_to(cpu);
+        return false;
+    }
+    void run(u32 cpu) {
+        for (u32 phase = 0; phase < phases; ++phase) {
+            const u32 whose = alone.load(Order::Relaxed);
+            const u32 turns = whose == 0 ? kTogether : whose == cpu + 1 ? kAlone : 0;
+            for (u32 turn = 0; turn < turns; ++turn) {
+                push_and_pop(false);
+                host::Cpu::yield_point();
+            }
+            if (whose == cpu + 1 && is_own(cpu)) own.fetch_add(1, Order::Relaxed);
+            meet();
+            if (whose == 0 && is_own(cpu)) not_given_back.fetch_add(1, Order::Relaxed);
+            if (cpu == 0) alone.store(whose ? 0 : phase / 2 % cpus + 1, Order::Relaxed);
+            meet();
+        }
+    }
+    void meet() {
+        const u32 all = (arrived.fetch_add(1, Order::AcqRel) / cpus + 1) * cpus;
+        while (arrived.load(Order::Acquire) < all) {
+            host::Cpu::yield_point();
+            test::lose_processor();
+        }
+    }
+};
+
+TEST_P(QueueTest, NothingIsLostFromHandToHand) {
+    NEEDS_CPUS(2);
+    make(50);
+    const u32 cpus = test::cpus_up_to(4);
+    Phases all(map_, cpus, test::rounds(100));
+    {
+        inject::Storm storm({.kind = inject::Kind::Nmi, .cpu_count = cpus, .mean_gap_ns = 30'000},
+                            Phases::in_nmi, &all);
+        test::run_on_cpus(cpus, [&](u32 cpu) { all.run(cpu); });
+    }
+    u64 token;
+    while (map_->ops->pop(map_, &token) == 0) all.took(token);
+    EXPECT_EQ(all.bad.load(Order::Relaxed), 0u);
+    EXPECT_EQ(all.popped.load(Order::Relaxed), all.pushed.load(Order::Relaxed));
+    EXPECT_EQ(all.not_given_back.load(Order::Relaxed), 0u);
+    EXPECT_GE(all.own.load(Order::Relaxed), host::kBiasAfter ? cpus : 0);
+}
+
 inject::Trace trace;
 
 NOINLINE void push_and_pop(void* argument) {
