@@ -216,11 +216,12 @@ struct Phases {
         if (self->nmis.fetch_add(1, Order::Relaxed) < kMostNmis) self->push_and_pop(true);
     }
 
-    bool is_own(u32 cpu) const {
-        const auto& lock = static_cast<const QueueMap*>(map)->lock;
+    template <class Lock>
+    static bool is_own(const Lock& lock, u32 cpu) {
         if constexpr (requires { lock.is_biased_to(cpu); }) return lock.is_biased_to(cpu);
         return false;
     }
+    bool is_own(u32 cpu) const { return is_own(static_cast<const QueueMap*>(map)->lock, cpu); }
     void run(u32 cpu) {
         for (u32 phase = 0; phase < phases; ++phase) {
             const u32 whose = alone.load(Order::Relaxed);

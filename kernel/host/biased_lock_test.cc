@@ -97,14 +97,15 @@ TEST(BiasedLock, FailsAtOnceWhereThisCpuIsInside) {
     Lock lock;
     for (u32 turn = 0; turn < 2; ++turn) {  // by the spin lock, and as owner
         EXPECT_EQ(lock.is_biased_to(cpu_id()), turn == 1);
-        EXPECT_TRUE(with(lock, [&] {
+        const bool came_in = with(lock, [&] {
             EXPECT_FALSE(take(lock));
             EXPECT_FALSE(try_take(lock));
             in_nmi_here([&] {
                 EXPECT_FALSE(take(lock));
                 EXPECT_FALSE(try_take(lock));
             });
-        }));
+        });
+        EXPECT_TRUE(came_in);
         in_nmi_here([&] { EXPECT_TRUE(take(lock)); });
     }
 }
@@ -120,12 +121,13 @@ TEST(BiasedLock, AnNmiThatGivesUpLeavesItAskedFor) {
     test::run_on_cpus(2, [&](u32 cpu) {
         if (cpu == 0) {
             take_often(lock, 1);
-            EXPECT_TRUE(with(lock, [&] {
+            const bool came_in = with(lock, [&] {
                 step.store(1, Order::Release);
                 reach(2);
                 EXPECT_FALSE(lock.is_biased_to(0));
                 in_nmi_here([&] { EXPECT_FALSE(take(lock)); });
-            }));
+            });
+            EXPECT_TRUE(came_in);
             take_often(lock, kAfter - 1);
             EXPECT_FALSE(lock.is_biased_to(0));
             take_often(lock, 1);
@@ -202,13 +204,14 @@ struct Sleeper : Visited {
     }
     // For long enough that CPU 0 goes on meanwhile.
     void visit_slowly(u32 number) {
-        EXPECT_TRUE(with(lock, [&] {
+        const bool came_in = with(lock, [&] {
             const u64 before = visits;
             inside.store(number, Order::Release);
             const u64 end = Clock::monotonic_ns() + 10'000;
             while (Clock::monotonic_ns() < end) spin_hint();
             visits = before + 1;
-        }));
+        });
+        EXPECT_TRUE(came_in);
         expected.fetch_add(1, Order::Relaxed);
     }
 };
