@@ -59,8 +59,10 @@ struct Preallocated {
     // ours alone.
     class Session {
     public:
-        // The CPU's words are found here, where the bucket is on its way, not behind its lock's exchange.
-        ALWAYS_INLINE Session(HashMap* map, Expect) : map_(map), state_(map->cpus.this_cpu()) {}
+        // The CPU's words are found here, where the bucket is on its way, not behind its lock's exchange. Only a
+        // replacement needs them, and a map whose values are updated in place has none.
+        ALWAYS_INLINE Session(HashMap* map, Expect expect)
+            : map_(map), state_(expect == Expect::Replacement ? map->cpus.this_cpu() : nullptr) {}
 
         ALWAYS_INLINE Taken take() {
             return {map_->free_elements.pop(links(map_)), -to_int(Errno::TooBig)};

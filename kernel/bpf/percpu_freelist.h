@@ -112,7 +112,7 @@ private:
             if (head->top.compare_exchange(top, wanted, host::Order::Acquire,
                                            host::Order::Acquire)) {
                 // Who comes next reads its link: it may have been free for long.
-                arch::prefetch_to_write(&link(next));
+                if (LIKELY(next != kNone)) arch::prefetch_to_write(&link(next));
                 return index;
             }
         }
