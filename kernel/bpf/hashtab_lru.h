@@ -51,7 +51,7 @@ struct Lru : Preallocated {
 
 // ── Eviction ──────────────────────────────────────────────────────────────────────────────────
 
-// Bucket number and tag in one word.
+// Bucket number and tag in one word; 0: none.
 ALWAYS_INLINE u32 place_of(const HashMap* map, const Hashed& where) {
     return static_cast<u32>(where.bucket - map->buckets) << 7 | static_cast<u32>(where.tag);
 }
@@ -84,6 +84,8 @@ public:
 
     bool evict(u32 node) const {
         const Hashed where = hashed_of(map_, map_->lru.place(node));
+        // Nobody has put it anywhere yet; tag 0 is that of empty slots.
+        if (UNLIKELY(!where.tag)) return false;
         HashBucket* const bucket = where.bucket;
         host::IrqState irq;
         if (UNLIKELY(!bucket->lock.try_acquire(&irq))) return false;
