@@ -49,7 +49,8 @@ inline bpf_attr trie_attr(u32 data_size, u32 entries, u32 value_size = 8) {
 
 class TestTrie {
 public:
-    TestTrie(u32 data_size, u32 entries) : map_(test::make_map(trie_attr(data_size, entries))) {}
+    TestTrie(u32 data_size, u32 entries, u32 value_size = 8)
+        : map_(test::make_map(trie_attr(data_size, entries, value_size))) {}
     ~TestTrie() { test::drop_map(map_); }
     TestTrie(const TestTrie&) = delete;
     TestTrie& operator=(const TestTrie&) = delete;

@@ -23,13 +23,21 @@ u32 first_bits_of(const Shortcut* table, const u8* data) {
     return load_be32(data) >> (32 - 4 * table->nibbles);
 }
 
-// Of places below which nothing is.
-constinit const Wide kNothing{.runs = 1};
+// Of places below which nothing is. Nobody writes to it.
+constinit Wide nothing{.runs = 1};
 
-// The releases pair with the acquires of readers.
+// The release pairs with the acquire of readers. Where a way that goes on was emptied for want of memory, what is longer and
+// covers it may be among the node's other prefixes: then the node has no cover.
+void put_cover(Wide* wide, u32 cover) {
+    wide->cover.store(wide->deep ? 0 : cover, Order::Release);
+}
+
+// The release pairs with the acquire of readers.
 void put_direct(const LpmTrie* trie, Shortcut* table, u32 first_bits, u32 entry) {
-    const Wide* wide = entry ? trie->wide(entry) : &kNothing;
-    table->wide(Shortcut::place_of(first_bits)).store(wide, Order::Release);
+    const u32 place = Shortcut::place_of(first_bits);
+    Wide* wide = entry ? trie->wide(entry) : &nothing;
+    if (entry) put_cover(wide, table->cover(place).load(Order::Relaxed));
+    table->wide(place).store(wide, Order::Release);
 }
 
 void free_summary(LpmTrie* trie, u64 place) {
@@ -73,11 +81,14 @@ void put_covers(const LpmTrie* trie, Shortcut* table, const u8* data, u32 prefix
     u32 known = 0;
     bool longer = false;
     for (u32 bits = first; bits < first + places; ++bits) {
-        Atomic<u32>& place = table->cover(Shortcut::place_of(bits));
-        const u32 before = place.load(Order::Relaxed);
+        const u32 place = Shortcut::place_of(bits);
+        const u32 before = table->cover(place).load(Order::Relaxed);
         if (before != known) longer = before && trie->leaf(before)->prefixlen() > prefixlen;
         known = before;
-        if (!longer) place.store(cover, Order::Release);
+        if (longer) continue;
+        table->cover(place).store(cover, Order::Release);      // pairs with readers
+        Wide* wide = table->wide(place).load(Order::Relaxed);  // null: not filled yet
+        if (wide && wide != &nothing) put_cover(wide, cover);
     }
 }
 
@@ -241,9 +252,9 @@ Step fill_place(const LpmTrie* trie, Shortcut* table) {
     u8* data = key + kLengthBytes;
     data[0] = static_cast<u8>(table->next >> 8);
     data[1] = static_cast<u8>(table->next);
-    put_direct(trie, table, static_cast<u32>(table->next), crossing(trie, table->nibbles, data));
     table->cover(Shortcut::place_of(data))
         .store(cover_of(trie, data, Shortcut::kDirectBits), Order::Relaxed);
+    put_direct(trie, table, static_cast<u32>(table->next), crossing(trie, table->nibbles, data));
     ++table->next;
     return Step::Done;
 }

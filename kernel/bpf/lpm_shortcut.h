@@ -3,7 +3,8 @@
 //
 //     Direct, keys of 4 bytes:      place = the first 16 bits, as a number whose low byte comes first
 //                                   [ wide node (lpm_wide.h), or one with nothing in it ]
-//                                   [ longest prefix of 8 to 16 bits that covers all below ]
+//                                   [ longest prefix of 8 to 16 bits that covers all below ]; the node has it too
+//                                     (`cover`), unless an entry in it may be empty where something shorter covers
 //     Hashed, keys of 5 and more:   buckets of four places by a hash of the first 32 bits, up to twice as
 //                                   many places as prefixes
 //                                   [ first 32 bits | entry ]
@@ -49,9 +50,7 @@ struct Shortcut {
     static ALWAYS_INLINE u32 place_of(const u8* data) { return load_unaligned<u16>(data); }
     static constexpr u32 place_of(u32 first_bits) { return __builtin_bswap16(u16(first_bits)); }
     // All are accessed by readers at any time.
-    ALWAYS_INLINE Atomic<const Wide*>& wide(u32 place) {
-        return host::atomic_at<const Wide*>(places + place);
-    }
+    ALWAYS_INLINE Atomic<Wide*>& wide(u32 place) { return host::atomic_at<Wide*>(places + place); }
     ALWAYS_INLINE Atomic<u32>& cover(u32 place) {
         return host::atomic_at<u32>(reinterpret_cast<u32*>(places + (1u << kDirectBits)) + place);
     }

@@ -82,7 +82,7 @@ protected:
 
     host::Cpu::Entry inside_;
     std::mt19937 random_{static_cast<u32>(test::setting("seed", 1))};
-    TestTrie trie_{GetParam(), 1'000'000};
+    TestTrie trie_{GetParam(), 1'000'000, GetParam() == 7 ? 24u : 8u};
     Model model_{1'000'000};
     u64 value_ = 0;
 };

@@ -21,11 +21,6 @@ constexpr u32 kCreateFlags = BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | kMapAccessFla
 // Linux's limit: what its kmalloc() gives, less its own node and the longest key.
 constexpr u64 kMaxValueSize = kKmallocMaxSize - kMaxDataBytes - 40;
 
-constexpr u32 value_offset_of(u32 data_size) {
-    return static_cast<u32>(align_up(Leaf::kDataOffset + data_size, 8));
-}
-constexpr u32 kValueOffset4 = value_offset_of(4);
-
 Result<void> check_attr(const bpf_attr& attr) {
     if (!host::capable(host::Capability::Bpf)) return Errno::Perm;
     const bool ok = attr.max_entries != 0 && (attr.map_flags & BPF_F_NO_PREALLOC) &&
@@ -35,24 +30,28 @@ Result<void> check_attr(const bpf_attr& attr) {
     return ok ? Result<void>{} : Errno::Inval;
 }
 
+u32 value_bytes(const LpmTrie* trie) {
+    return static_cast<u32>(align_up(trie->value_size, 8));
+}
+
 const MapOps* ops_for(const LpmTrie* trie);
 
 bool make_parts(LpmTrie* trie) {
     static_assert(kSummaryClass + kSummaryClasses <= kWideClass + kWideClasses);
     u32 sizes[kWideClass + kWideClasses];
-    sizes[kLeafClass] = static_cast<u32>(align_up(trie->value_offset + trie->value_size, 8));
+    sizes[kLeafClass] = static_cast<u32>(align_up(Leaf::kDataOffset + trie->data_size, 4));
     for (u32 i = 0; i < kNodeClasses; ++i) {
         sizes[kLeafClass + 1 + i] = static_cast<u32>(align_up(node_bytes(kNodeCapacities[i]), 8));
     }
     for (u32 i = 0; i < kWideClasses; ++i) {
-        sizes[kWideClass + i] = static_cast<u32>(align_up(wide_bytes(kWideCapacities[i]), 32));
+        sizes[kWideClass + i] = static_cast<u32>(align_up(wide_bytes(kWideCapacities[i]), 64));
     }
     u32 classes = kWideClass + kWideClasses;
     if (!is_direct(trie)) {
         for (u32 i = 0; i < kSummaryClasses; ++i) sizes[kSummaryClass + i] = kSummaryBytes[i];
         classes = has_summaries(trie) ? kSummaryClass + kSummaryClasses : kWideClass;
     }
-    if (!trie->space.create(sizes, classes, trie->memory)) return false;
+    if (!trie->space.create(sizes, classes, value_bytes(trie), trie->memory)) return false;
     // What an update in an NMI takes, should it be the first.
     host::Cpu::Pin pin;
     return trie->space.refill(kLeafClass) && trie->space.refill(kLeafClass + 1) &&
@@ -69,7 +68,6 @@ Result<Map*> create(const bpf_attr& attr) {
     if (!trie) return Errno::NoMem;
     trie->data_size = attr.key_size - kLengthBytes;
     trie->max_prefixlen = trie->data_size * 8;
-    trie->value_offset = value_offset_of(trie->data_size);
     trie->value_size = attr.value_size;
     trie->grow_at.store(shortcut_first_size(trie), Order::Relaxed);
     if (!make_parts(trie)) {
@@ -92,45 +90,41 @@ void free(Map* map) {
 
 // What is not found below the shortcut.
 template <class Key>
-NOINLINE Leaf* look_from_top(const LpmTrie* trie, const u8* data) {
-    Leaf* leaf = descend(trie, Key(data), trie->top.load(Order::Acquire));
-    if (LIKELY(leaf != nullptr)) return leaf;
-    if (UNLIKELY(trie->holes.load(Order::Relaxed))) {
-        return descend_limited(trie, KeyAny(data), trie->max_prefixlen);
+NOINLINE void* look_from_top(const LpmTrie* trie, const u8* data) {
+    u32 entry = descend(trie, Key(data), trie->top.load(Order::Acquire));
+    if (!entry && UNLIKELY(trie->holes.load(Order::Relaxed))) {
+        entry = find_limited(trie, KeyAny(data), trie->max_prefixlen);
     }
-    const u32 everywhere = trie->everywhere.load(Order::Acquire);
-    return everywhere ? trie->leaf(everywhere) : nullptr;
+    if (!entry) entry = trie->everywhere.load(Order::Acquire);
+    return entry ? trie->value(entry) : nullptr;
 }
 
 // What bpf(2) may ask for: the longest prefix that is no longer than the key says.
 NOINLINE void* lookup_limited(const LpmTrie* trie, const u8* key) {
     const u32 prefixlen = load_unaligned<u32>(key);
     if (prefixlen > trie->max_prefixlen) return nullptr;
-    Leaf* leaf = descend_limited(trie, KeyAny(key + kLengthBytes), prefixlen);
-    return leaf ? trie->value(leaf) : nullptr;
+    const u32 entry = find_limited(trie, KeyAny(key + kLengthBytes), prefixlen);
+    return entry ? trie->value(entry) : nullptr;
 }
 
 // Where the wide node leads on, or is not known, or has nothing.
 NOINLINE void* look_further(const LpmTrie* trie, const u8* key, const Wide* wide) {
     const u8* data = key + kLengthBytes;
     u32 entry = wide ? load_run(wide, data[kWideByte]) : 0;
-    Leaf* leaf = nullptr;
     if (entry) {
-        leaf = descend(trie, Key4(data), entry, wide);
+        entry = descend(trie, Key4(data), entry, wide);
     } else if (wide && !wide->deep) {
         // A newer table may be there by now; it is as good.
         Shortcut* table = trie->shortcut.dereference();
         entry = table->cover(Shortcut::place_of(data)).load(Order::Acquire);
-        if (LIKELY(entry != 0)) leaf = trie->short_leaf(entry);
     }
-    if (!leaf) leaf = look_from_top<Key4>(trie, data);
-    return leaf ? reinterpret_cast<u8*>(leaf) + kValueOffset4 : nullptr;
+    return LIKELY(entry != 0) ? trie->value(entry) : look_from_top<Key4>(trie, data);
 }
 
 // To most of all values it is three steps, the third by the caller, of which each needs the one before.
-// Nothing else waits for any of them: the leaf is not looked at. The fewer instructions the more look-ups
-// that follow one another overlap.
-template <class Bits>
+// Nothing else waits for any of them, and the leaf is not looked at. The fewer instructions the more look-ups
+// that follow one another overlap. kValue: of the most common size of values their bytes, 0: of any other.
+template <class Bits, u32 kValue>
 void* lookup4(Map* map, const void* key_bytes) {
     const auto* trie = static_cast<const LpmTrie*>(map);
     const u8* key = static_cast<const u8*>(key_bytes);
@@ -143,16 +137,17 @@ void* lookup4(Map* map, const void* key_bytes) {
     __builtin_prefetch(reinterpret_cast<const u8*>(wide) + 64);
     __builtin_prefetch(reinterpret_cast<const u8*>(wide) + 128);
     const size_t run = run_at<Bits>(wide, key[kLengthBytes + kWideByte]);
-    const u32 entry = wide->entries[run].load(Order::Acquire);
+    const u32 found = wide->entries[run].load(Order::Acquire);
+    const u32 cover = wide->cover.load(Order::Acquire);
+    const u32 entry = UNPREDICTABLE(found == 0) ? cover : found;
     if (UNLIKELY(!(entry & kShortLeaf))) return look_further(trie, key, wide);
-    return reinterpret_cast<u8*>(trie->short_leaf(entry)) + kValueOffset4;
+    return kValue ? trie->space.side_of_size<kShortLeaf, kValue>(entry) : trie->short_value(entry);
 }
 
 // From an entry of the shortcut, or what a summary has there.
 NOINLINE void* look_below(const LpmTrie* trie, const u8* data, u32 entry) {
-    Leaf* leaf = descend(trie, KeyAny(data), entry);
-    if (UNLIKELY(!leaf)) leaf = look_from_top<KeyAny>(trie, data);
-    return leaf ? trie->value(leaf) : nullptr;
+    entry = descend(trie, KeyAny(data), entry);
+    return LIKELY(entry != 0) ? trie->value(entry) : look_from_top<KeyAny>(trie, data);
 }
 
 // What the shortcut has, but not at its first choice, or as runs.
@@ -161,11 +156,12 @@ NOINLINE void* look_harder(const LpmTrie* trie, const u8* data, Shortcut* table)
     if ((entry & kSummary) != kSummary) return look_below(trie, data, entry);
     const u32 found = entry_in(trie->summary(entry), Summary::value_of(data));
     if (UNLIKELY(!(found & kShortLeaf))) return look_below(trie, data, found);
-    return trie->value(trie->short_leaf(found));
+    return trie->short_value(found);
 }
 
 // What most look-ups need stands here, and calls nothing that it would come back from: it keeps no registers, and the fewer
 // instructions the more look-ups that follow one another overlap.
+template <u32 kValue>
 void* lookup_any(Map* map, const void* key) {
     const auto* trie = static_cast<const LpmTrie*>(map);
     const u8* data = static_cast<const u8*>(key) + kLengthBytes;
@@ -184,7 +180,7 @@ void* lookup_any(Map* map, const void* key) {
     if (UNLIKELY(!summary->is_list())) return look_harder(trie, data, table);
     const u32 found = static_cast<const PrefixList*>(summary)->entry_of(Summary::value_of(data));
     if (UNLIKELY(!(found & kShortLeaf))) return look_below(trie, data, found);
-    return trie->value(trie->short_leaf(found));
+    return kValue ? trie->space.side_of_size<kShortLeaf, kValue>(found) : trie->short_value(found);
 }
 
 // ── The order of keys ─────────────────────────────────────────────────────────────────────────
@@ -271,8 +267,8 @@ u32 leaf_entry_after(const LpmTrie* trie, const u8* data, u32 prefixlen) {
 }
 
 bool has_prefix(const LpmTrie* trie, const u8* data, u32 prefixlen) {
-    const Leaf* leaf = descend_limited(trie, KeyAny(data), prefixlen);
-    return leaf && leaf->prefixlen() == prefixlen;
+    const u32 found = find_limited(trie, KeyAny(data), prefixlen);
+    return found && trie->leaf(found)->prefixlen() == prefixlen;
 }
 
 // The leaf that follows, or the first; 0: none does. A key that is not there starts the walk again, as
@@ -319,10 +315,19 @@ constexpr MapOps kOps = {
     .meta_equal = map_meta_equal,
 };
 
+// Of the most common size of values, as a counter or a pointer has it.
+constexpr u32 kUsual = 8;
+
+template <class Bits>
+const MapOps* ops4_for(const LpmTrie* trie) {
+    return value_bytes(trie) == kUsual ? &kOps<lookup4<Bits, kUsual>> : &kOps<lookup4<Bits, 0>>;
+}
 const MapOps* ops_for(const LpmTrie* trie) {
-    if (!is_direct(trie)) return &kOps<lookup_any>;
-    return arch::has_bit_instructions() ? &kOps<lookup4<arch::BitInstructions>>
-                                        : &kOps<lookup4<PortableBits>>;
+    if (is_direct(trie)) {
+        return arch::has_bit_instructions() ? ops4_for<arch::BitInstructions>(trie)
+                                            : ops4_for<PortableBits>(trie);
+    }
+    return value_bytes(trie) == kUsual ? &kOps<lookup_any<kUsual>> : &kOps<lookup_any<0>>;
 }
 
 }  // namespace
@@ -330,6 +335,6 @@ const MapOps* ops_for(const LpmTrie* trie) {
 
 namespace barebpf {
 
-constinit const MapOps kLpmTrieMapOps = lpm::kOps<lpm::lookup_any>;
+constinit const MapOps kLpmTrieMapOps = lpm::kOps<lpm::lookup_any<0>>;
 
 }  // namespace barebpf

@@ -19,7 +19,8 @@
 // entered only if the key has them; where more than that is skipped, nodes with one child bridge the
 // way. A leaf is verified against the key, so a wrong turn over left out bits ends there.
 //
-//     leaf  [ header, prefix length | the key's bytes | value ]
+//     leaf  [ header, prefix length | the key's bytes ]   its value stands apart, among other values: a look-up that
+//                                                         needs no leaf reaches few cache lines of them
 //
 // For one key: at each node of the way the longest prefix inside is one mask and one "highest bit"; the
 // deepest node that has one wins unless a verified leaf ends the way.
@@ -125,11 +126,13 @@ struct Wide {
     u16 deep;  // so many entries may be
     u8 upto[8];
     u32 ends[8];
+    Atomic<u32>
+        cover;  // a prefix of up to 16 bits that covers all below, or 0; for the shortcut (lpm_shortcut.h)
     Atomic<u32> entries[1];
 
     u32 count() const { return header.half; }
 };
-inline constexpr u32 kWideHeader = 60;
+inline constexpr u32 kWideHeader = 64;
 static_assert(__builtin_offsetof(Wide, entries) == kWideHeader);
 inline constexpr u32 kWideByte = 2;     // of the key
 inline constexpr u32 kWideNibbles = 4;  // before it
@@ -138,10 +141,10 @@ inline constexpr u32 kWideEnd = 24;  // bits; prefixes that are longer are deep
 inline constexpr u32 kDeep = kWideEnd + 1;
 
 // Their size classes, behind those of the other nodes; the last has room for all: 256 runs that are deep, and
-// 510 prefixes behind them. Few: nodes below different first bits grow at about
-// the same time, and what they leave behind is of use to none of them.
+// 510 prefixes behind them. Not more of them: nodes below different first bits grow at about the same time, and what
+// they leave behind is of use to none of them. Not fewer: what no entry is in takes its part of the caches.
 inline constexpr u32 kWideClass = kLeafClass + 1 + kNodeClasses;
-inline constexpr u32 kWideCapacities[] = {9, 49, 129, 769};
+inline constexpr u32 kWideCapacities[] = {16, 32, 48, 64, 128, 768};
 inline constexpr u32 kWideClasses = sizeof(kWideCapacities) / sizeof(u32);
 constexpr u32 wide_bytes(u32 capacity) {
     return kWideHeader + capacity * 4;
@@ -174,7 +177,6 @@ struct LpmTrie : Map {
     host::RcuPointer<lpm::Shortcut> shortcut;
     u32 data_size = 0;  // bytes of a key behind its length
     u32 max_prefixlen = 0;
-    u32 value_offset = 0;  // of the value in its leaf
     ObjectSpace space;
 
     Lock lock;
@@ -187,11 +189,10 @@ struct LpmTrie : Map {
     host::Atomic<u32> holes{};          // not 0: there may be empty entries in nodes
 
     ALWAYS_INLINE lpm::Leaf* leaf(u32 entry) const {
-        return reinterpret_cast<lpm::Leaf*>(space.at(lpm::number_of(entry)));
+        return reinterpret_cast<lpm::Leaf*>(space.first(lpm::number_of(entry)));
     }
-    ALWAYS_INLINE lpm::Leaf* short_leaf(u32 entry) const {
-        return reinterpret_cast<lpm::Leaf*>(space.at_tagged<lpm::kShortLeaf>(entry));
-    }
+    ALWAYS_INLINE u8* value(u32 entry) const { return space.side(lpm::number_of(entry)); }
+    ALWAYS_INLINE u8* short_value(u32 entry) const { return space.side<lpm::kShortLeaf>(entry); }
     ALWAYS_INLINE lpm::Node* node(u32 entry) const {
         return reinterpret_cast<lpm::Node*>(space.at(entry));
     }
@@ -200,9 +201,6 @@ struct LpmTrie : Map {
     }
     ALWAYS_INLINE lpm::Summary* summary(u32 entry) const {
         return reinterpret_cast<lpm::Summary*>(space.at_tagged<lpm::kSummary>(entry));
-    }
-    ALWAYS_INLINE u8* value(lpm::Leaf* leaf) const {
-        return reinterpret_cast<u8*>(leaf) + value_offset;
     }
 };
 

@@ -55,9 +55,7 @@ private:
         retired_ = number;
     }
     // Readers that are still there have no use for it.
-    Atomic<u32>& link_of(u32 number) const {
-        return reinterpret_cast<ObjectHeader*>(trie_->space.at(number))->link;
-    }
+    Atomic<u32>& link_of(u32 number) const { return trie_->space.object(number)->link; }
     bool is_ours(u32 leaf) const {
         const Leaf* other = trie_->leaf(leaf);
         return other->prefixlen() == prefixlen_ &&
@@ -508,7 +506,7 @@ u32 make_leaf(LpmTrie* trie, const u8* data, u32 prefixlen, const void* value) {
     Leaf* leaf = trie->leaf(number);
     leaf->header.half = static_cast<u16>(prefixlen);
     __builtin_memcpy(leaf->data(), data, trie->data_size);
-    store_new_value(trie, trie->value(leaf), value);
+    store_new_value(trie, trie->value(number), value);
     return number | (prefixlen <= kWideEnd ? kShortLeaf : kLongLeaf);
 }
 

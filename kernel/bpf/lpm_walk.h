@@ -130,16 +130,15 @@ struct Best {
     }
 };
 
-// The longest prefix below `entry` that covers the key, or null. The entry is the top, or that of our run in
+// The longest prefix below `entry` that covers the key, or 0. The entry is the top, or that of our run in
 // the wide node.
 template <class Key>
-ALWAYS_INLINE Leaf* descend(const LpmTrie* trie, const Key& key, u32 entry,
-                            const Wide* wide = nullptr) {
+ALWAYS_INLINE u32 descend(const LpmTrie* trie, const Key& key, u32 entry,
+                          const Wide* wide = nullptr) {
     Best best, above;  // `above`: the best one before `wide`
     while (LIKELY(entry != 0)) {
         if (is_leaf(entry)) {
-            Leaf* leaf = trie->leaf(entry);
-            if (LIKELY(key.has(leaf))) return leaf;
+            if (LIKELY(key.has(trie->leaf(entry)))) return entry;
             break;
         }
         const Node* node = trie->node(entry);
@@ -169,7 +168,7 @@ ALWAYS_INLINE Leaf* descend(const LpmTrie* trie, const Key& key, u32 entry,
             if (!entry) entry = above.entry();
         }
     }
-    return LIKELY(entry != 0) ? trie->leaf(entry) : nullptr;
+    return entry;
 }
 
 // The longest prefix that covers the key and is no longer than prefixlen, from the top, past empty
@@ -211,10 +210,6 @@ inline u32 find_limited(const LpmTrie* trie, const KeyAny& key, u32 prefixlen) {
         if (leaf->prefixlen() <= prefixlen && key.has(leaf)) best = entry;
     }
     return best;
-}
-inline Leaf* descend_limited(const LpmTrie* trie, const KeyAny& key, u32 prefixlen) {
-    const u32 found = find_limited(trie, key, prefixlen);
-    return found ? trie->leaf(found) : nullptr;
 }
 
 }  // namespace barebpf::lpm

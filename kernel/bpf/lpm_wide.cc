@@ -157,6 +157,7 @@ void WideChange::write(const LpmTrie* trie, Wide* made, const u8* data) const {
     made->header.small = kWideByte;
     made->path = (load_be32(data) >> 8 & kWideMask) | 4;
     made->mask = kWideMask;
+    made->cover.store(0, Order::Relaxed);  // until a shortcut leads here
     for (u32& word : made->ends) word = 0;
     WideWriter writer(made);
     const Painted painted = paint(trie, writer);

@@ -2,6 +2,7 @@
 #include "kernel/bpf/object_space.h"
 
 #include "kernel/bpf/free_in_steps.h"
+#include "kernel/lib/bits.h"
 #include "kernel/lib/list.h"
 
 namespace barebpf {
@@ -11,8 +12,11 @@ using host::Guard;
 using host::IrqSave;
 using host::Order;
 
-bool ObjectSpace::create(const u32* sizes, u32 classes, host::MemoryOwner& owner) {
+bool ObjectSpace::create(const u32* sizes, u32 classes, u32 side, host::MemoryOwner& owner) {
     owner_ = &owner;
+    side_ = side;
+    side_step_ = side / kNumberStep;
+    first_step_ = side ? sizes[0] / kNumberStep : kScale;
     Table* table = larger_table(kFirstTable);
     if (!table) return false;
     use_table(table);
@@ -51,10 +55,9 @@ bool ObjectSpace::try_destroy() {
     if (busy()) return false;
     FreeSteps steps;
     for (u32 i = 0; i < table->capacity; ++i) {
-        const uintptr_t zero = table->zeros[i].load(Order::Relaxed);
-        void* chunk = zero ? reinterpret_cast<void*>(zero + zero_before(i)) : nullptr;
-        free_in_steps(chunk, table->size(i), *owner_);
-        if (table->size(i) * 2 > kFreeStep) {
+        const Chunk& chunk = table->chunk(i);
+        free_in_steps(chunk.base, chunk.bytes, *owner_);
+        if (chunk.bytes * 2 > kFreeStep) {
             host::Cpu::yield_point();
         } else {
             steps.one_more();
@@ -76,7 +79,7 @@ u32 ObjectSpace::alloc(u32 size_class) {
 }
 
 void ObjectSpace::free(u32 number) {
-    const auto* header = reinterpret_cast<const ObjectHeader*>(at(number));
+    const ObjectHeader* header = object(number);
     free_[header->size_class].push(number, Link{this});
 }
 
@@ -107,10 +110,10 @@ bool ObjectSpace::refill_cpu(u32 size_class, u32 cpu) {
     for (;;) {
         const Run run = carve(size_class);
         if (run.count) {
-            const u32 step = sizes_[size_class] / kScale;
+            const u32 step = number_step(size_class);
             u32 number = run.first;
             for (u32 i = 0; i < run.count; ++i, number += step) {
-                auto* header = reinterpret_cast<ObjectHeader*>(at(number));
+                ObjectHeader* header = object(number);
                 header->size_class = static_cast<u8>(size_class);
                 header->link.store(number + step, Order::Relaxed);
             }
@@ -125,18 +128,21 @@ ObjectSpace::Run ObjectSpace::carve(u32 size_class) {
     Guard<Lock, IrqSave> guard(lock_);
     Fresh& fresh = fresh_[size_class];
     const Run run{fresh.next, fresh.left < kRun ? fresh.left : kRun};
-    fresh.next += run.count * (sizes_[size_class] / kScale);
+    fresh.next += run.count * number_step(size_class);
     fresh.left -= run.count;
     return run;
 }
 
 // The wanted size, or less where the host has no such piece; at least one object.
-u8* ObjectSpace::alloc_chunk(size_t stride, size_t* bytes) {
-    for (size_t want = *bytes;; want /= 2) {
+bool ObjectSpace::alloc_chunk(u32 size_class, NewChunk* made) {
+    const size_t stride = sizes_[size_class] + (has_sides(size_class) ? side_ : 0);
+    for (size_t want = made->bytes;; want /= 2) {
         const size_t objects = want / stride ? want / stride : 1;
-        *bytes = objects * stride;
-        auto* chunk = static_cast<u8*>(host::alloc(*bytes, AllocContext::Atomic, *owner_));
-        if (chunk || objects == 1 || want <= kMinChunk) return chunk;
+        made->objects = static_cast<u32>(objects);
+        made->bytes = align_up(objects * stride, 8);
+        made->base = static_cast<u8*>(host::alloc(made->bytes, AllocContext::Atomic, *owner_));
+        if (made->base) return true;
+        if (objects == 1 || want <= kMinChunk) return false;
     }
 }
 
@@ -157,26 +163,35 @@ void ObjectSpace::table_done(host::RcuHead* head) {
 }
 
 void ObjectSpace::use_table(Table* table) {
-    table_.store(table, Order::Relaxed);
-    zeros_.store(table->zeros, Order::Release);  // pairs with at()
+    // The releases pair with object() and place().
+    table_.store(table, Order::Release);
+    zeros_.store(table->zeros, Order::Release);
+    sides_.store(table->sides(), Order::Release);
 }
 
-void ObjectSpace::install_chunk(u32 size_class, u8* base, size_t bytes) {
+void ObjectSpace::install_chunk(u32 size_class, const NewChunk& made) {
     const u32 number = chunks_++;
+    const u32 first = number << kChunkShift;
+    const u32 step = has_sides(size_class) ? first_step_ : kScale;
     Table* table = table_.load(Order::Relaxed);
-    table->size(number) = bytes;
-    // Readers get here by a number that was published after it.
-    table->zeros[number].store(reinterpret_cast<uintptr_t>(base) - zero_before(number),
-                               Order::Relaxed);
+    table->chunk(number) = {made.base, made.bytes, step};
+    // Readers get here by a number that was published after these.
+    const auto base = reinterpret_cast<uintptr_t>(made.base);
+    table->zeros[number].store(base - size_t{first} * step, Order::Relaxed);
+    if (has_sides(size_class)) {
+        const uintptr_t sides = base + made.bytes - size_t{made.objects} * side_;
+        table->sides()[number].store(sides - size_t{first} * side_step_, Order::Relaxed);
+    }
     Fresh& fresh = fresh_[size_class];
-    fresh.next = number << kChunkShift;
-    fresh.left = static_cast<u32>(bytes / sizes_[size_class]);
-    fresh.bytes += bytes;
+    fresh.next = first;
+    fresh.left = made.objects;
+    fresh.bytes += made.bytes;
 }
 
 // A new chunk for the class to carve from. False: no memory.
 bool ObjectSpace::add_chunk(u32 size_class) {
-    size_t bytes;
+    NewChunk made{};
+    size_t& bytes = made.bytes;
     u32 capacity, used;
     {
         Guard<Lock, IrqSave> guard(lock_);
@@ -187,11 +202,10 @@ bool ObjectSpace::add_chunk(u32 size_class) {
     }
     if (used == kMaxChunks) return false;
     bytes = bytes < kMinChunk ? kMinChunk : bytes > kMaxChunk ? kMaxChunk : bytes;
-    u8* chunk = alloc_chunk(sizes_[size_class], &bytes);
-    if (!chunk) return false;
+    if (!alloc_chunk(size_class, &made)) return false;
     Table* larger = nullptr;
     if (used == capacity && !(larger = larger_table(capacity * 2))) {
-        host::free(chunk, bytes, *owner_);
+        host::free(made.base, made.bytes, *owner_);
         return false;
     }
     {
@@ -200,7 +214,8 @@ bool ObjectSpace::add_chunk(u32 size_class) {
         if (larger && table->capacity == capacity) {
             for (u32 i = 0; i < capacity; ++i) {
                 larger->zeros[i].store(table->zeros[i].load(Order::Relaxed), Order::Relaxed);
-                larger->size(i) = table->size(i);
+                larger->sides()[i].store(table->sides()[i].load(Order::Relaxed), Order::Relaxed);
+                larger->chunk(i) = table->chunk(i);
             }
             use_table(larger);
             larger = table;  // the one to free
@@ -208,15 +223,15 @@ bool ObjectSpace::add_chunk(u32 size_class) {
         }
         // Another CPU may have been here meanwhile: then its chunk serves.
         if (fresh_[size_class].left == 0 && chunks_ < table->capacity && chunks_ < kMaxChunks) {
-            install_chunk(size_class, chunk, bytes);
-            chunk = nullptr;
+            install_chunk(size_class, made);
+            made.base = nullptr;
         }
     }
     if (larger) {
         old_tables_.fetch_add(1, Order::Relaxed);
         host::call_rcu(&larger->rcu, table_done);
     }
-    host::free(chunk, bytes, *owner_);
+    host::free(made.base, made.bytes, *owner_);
     return true;
 }
 
@@ -240,7 +255,7 @@ void ObjectSpace::free_rcu(u32 number) {
 void ObjectSpace::push_all(u32 cpu, u32 first) {
     while (first) {
         const u32 number = first;
-        const auto* header = reinterpret_cast<const ObjectHeader*>(at(number));
+        const ObjectHeader* header = object(number);
         first = header->link.load(Order::Relaxed);
         free_[header->size_class].push_chain_to(cpu, number, number, Link{this});
     }

@@ -10,6 +10,13 @@
 // and an addition. The two lowest bits of a number are 0: the user's (at_tagged()). The table is replaced
 // by one of twice the size when it is full.
 //
+// The first class may have objects in two parts, so that whoever reads many of them, but only one part, reaches as
+// few cache lines as the part has:
+//
+//     chunk:   [ object | object | ... | side | side | ... ]     its offsets count objects, not units
+//
+// What at() is for others, first() and side() are for these; object() is for any, and slower.
+//
 // Each class has a free list (percpu_freelist) and a chunk that new objects are carved from, a run at a
 // time. Chunks grow with the class, from some hundred bytes to two megabytes, so that a small map stays
 // small and a large one reaches few pages. They are given back when the whole is destroyed.
@@ -45,24 +52,39 @@ class ObjectSpace {
 public:
     static constexpr u32 kNone = 0;
     static constexpr u32 kUserBits = 3;
-    static constexpr u32 kMaxClasses = 12;
+    static constexpr u32 kMaxClasses = 16;
 
-    // Sizes in bytes, multiples of 8. False: no memory, nothing left behind.
-    [[nodiscard]] bool create(const u32* sizes, u32 classes, host::MemoryOwner& owner);
+    // Sizes in bytes, multiples of 8; `side` is that of the other part of objects of the first class, which may then be
+    // a multiple of 4 itself, or 0. False: no memory, nothing left behind.
+    [[nodiscard]] bool create(const u32* sizes, u32 classes, u32 side, host::MemoryOwner& owner);
 
     // Nobody allocates or frees any more; process context, others may have the CPU in between. False: a
     // callback is in flight, try again after a grace period. True for a space never created, too.
     [[nodiscard]] bool try_destroy();
 
+    // Not of the first class, if that has sides.
     ALWAYS_INLINE u8* at(u32 number) const { return at_tagged<0>(number); }
     // Of a number in which the user's bits are kTag: as quick.
     template <u32 kTag>
     ALWAYS_INLINE u8* at_tagged(u32 tagged) const {
-        static_assert(kTag <= kUserBits);
-        // Acquire pairs with the release in use_table(), where the table was replaced.
-        const host::Atomic<uintptr_t>* zeros = zeros_.load(host::Order::Acquire);
-        const uintptr_t zero = zeros[tagged >> kChunkShift].load(host::Order::Relaxed);
-        return reinterpret_cast<u8*>(zero + size_t{tagged} * kScale) - kTag * kScale;
+        return place<kTag>(zeros_, tagged, kScale);
+    }
+    // Of the first class where it has sides; kSide is what create() was told, where the compiler is to know it.
+    ALWAYS_INLINE u8* first(u32 number) const { return place<0>(zeros_, number, first_step_); }
+    template <u32 kTag = 0>
+    ALWAYS_INLINE u8* side(u32 tagged) const {
+        return place<kTag>(sides_, tagged, side_step_);
+    }
+    template <u32 kTag, u32 kSide>
+    ALWAYS_INLINE u8* side_of_size(u32 tagged) const {
+        return place<kTag>(sides_, tagged, kSide / kNumberStep);
+    }
+    ALWAYS_INLINE ObjectHeader* object(u32 number) const {
+        // Acquire pairs with the release in use_table(), as in place().
+        const Table* table = table_.load(host::Order::Acquire);
+        const u32 chunk = number >> kChunkShift;
+        const uintptr_t zero = table->zeros[chunk].load(host::Order::Relaxed);
+        return reinterpret_cast<ObjectHeader*>(zero + size_t{number} * table->chunk(chunk).step);
     }
 
     // kNone: call refill() and try again; in an NMI that is not possible, and it is done later.
@@ -81,7 +103,8 @@ public:
 private:
     static constexpr u32 kUnit = 8;
     static constexpr u32 kOffsetBits = 18;
-    static constexpr u32 kScale = kUnit / (kUserBits + 1);  // bytes for each number
+    static constexpr u32 kNumberStep = kUserBits + 1;
+    static constexpr u32 kScale = kUnit / kNumberStep;  // bytes for each number
     static constexpr u32 kChunkShift = kOffsetBits + 2;
     static constexpr u32 kMaxChunks = 1u << (32 - kChunkShift);
     static constexpr size_t kMinChunk = 512;
@@ -90,13 +113,25 @@ private:
     static constexpr u32 kFirstTable = 16;
     static constexpr u32 kRun = 64;  // objects carved at a time
 
+    struct Chunk {
+        u8* base;
+        size_t bytes;
+        u32 step;  // bytes of an object for each number
+    };
     struct Table {
         host::RcuHead rcu;
         ObjectSpace* space;
         u32 capacity;
-        host::Atomic<uintptr_t> zeros[1];  // of each chunk; behind the last one their sizes
-        size_t& size(u32 chunk) { return reinterpret_cast<size_t*>(zeros + capacity)[chunk]; }
-        static size_t bytes(u32 capacity) { return sizeof(Table) + 2 * capacity * sizeof(size_t); }
+        // Where number 0 would be if it were in that chunk; behind the last one the same of sides, behind those Chunks.
+        host::Atomic<uintptr_t> zeros[1];
+        host::Atomic<uintptr_t>* sides() { return zeros + capacity; }
+        Chunk& chunk(u32 number) { return reinterpret_cast<Chunk*>(zeros + 2 * capacity)[number]; }
+        const Chunk& chunk(u32 number) const {
+            return reinterpret_cast<const Chunk*>(zeros + 2 * capacity)[number];
+        }
+        static size_t bytes(u32 capacity) {
+            return sizeof(Table) + capacity * (2 * sizeof(uintptr_t) + sizeof(Chunk));
+        }
     };
     // The chunk that a class carves from.
     struct Fresh {
@@ -116,7 +151,7 @@ private:
     struct Link {
         const ObjectSpace* space;
         ALWAYS_INLINE host::Atomic<u32>& operator()(u32 number) const {
-            return reinterpret_cast<ObjectHeader*>(space->at(number))->link;
+            return space->object(number)->link;
         }
     };
     using Lock = host::SpinLock<ObjectSpaceClass>;
@@ -126,17 +161,32 @@ private:
     struct Run {
         u32 first, count;
     };
+    struct NewChunk {
+        u8* base;
+        size_t bytes;
+        u32 objects;
+    };
+    // Acquire pairs with the release in use_table(), where the table was replaced.
+    template <u32 kTag>
+    static ALWAYS_INLINE u8* place(const host::Atomic<const host::Atomic<uintptr_t>*>& column,
+                                   u32 tagged, size_t step) {
+        const host::Atomic<uintptr_t>* zeros = column.load(host::Order::Acquire);
+        static_assert(kTag <= kUserBits);
+        const uintptr_t zero = zeros[tagged >> kChunkShift].load(host::Order::Relaxed);
+        return reinterpret_cast<u8*>(zero + tagged * step) - kTag * step;
+    }
+    bool has_sides(u32 size_class) const { return side_ && size_class == 0; }
+    // From one object's number to the next.
+    u32 number_step(u32 size_class) const {
+        return has_sides(size_class) ? kNumberStep : sizes_[size_class] / kScale;
+    }
     bool refill_cpu(u32 size_class, u32 cpu);
     Run carve(u32 size_class);
     bool add_chunk(u32 size_class);
-    u8* alloc_chunk(size_t stride, size_t* bytes);
+    bool alloc_chunk(u32 size_class, NewChunk* made);
     Table* larger_table(u32 capacity);
-    // Where number 0 would be if it were in that chunk.
-    static constexpr uintptr_t zero_before(u32 chunk) {
-        return size_t{chunk << kChunkShift} * kScale;
-    }
     void use_table(Table* table);
-    void install_chunk(u32 size_class, u8* base, size_t bytes) REQUIRES(lock_);
+    void install_chunk(u32 size_class, const NewChunk& made) REQUIRES(lock_);
     void want(u32 size_class);
     void push_all(u32 cpu, u32 first);
     bool busy() const;
@@ -144,8 +194,13 @@ private:
     static void refill_wanted(host::RcuHead* head);
     static void table_done(host::RcuHead* head);
 
-    host::Atomic<const host::Atomic<uintptr_t>*> zeros_{};  // of the table: what at() needs of it
+    // Of the table: what at(), first() and side() need of it.
+    host::Atomic<const host::Atomic<uintptr_t>*> zeros_{};
+    host::Atomic<const host::Atomic<uintptr_t>*> sides_{};
+    u32 first_step_ = 0;  // bytes for each number
+    u32 side_step_ = 0;
     host::Atomic<Table*> table_{};
+    u32 side_ = 0;
     u32 classes_ = 0;
     u32 sizes_[kMaxClasses] = {};
     PercpuFreelist free_[kMaxClasses];

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "kernel/bpf/object_space.h"
 
+#include <cstring>
 #include <set>
 #include <vector>
 
@@ -14,7 +15,7 @@ class ObjectSpaceTest : public ::testing::Test {
 protected:
     static constexpr u32 kSizes[] = {16, 32, 208, 5000, 3u << 20};
 
-    void SetUp() override { ASSERT_TRUE(space_.create(kSizes, 5, owner_)); }
+    void SetUp() override { ASSERT_TRUE(space_.create(kSizes, 5, 0, owner_)); }
     void TearDown() override {
         while (!space_.try_destroy()) host::rcu_barrier();
         EXPECT_EQ(owner_.bytes(), u64{0});
@@ -50,6 +51,59 @@ TEST_F(ObjectSpaceTest, ObjectsOfAllSizesAreDistinctAndApart) {
         }
     }
     for (const u32 number : numbers) ASSERT_EQ(word(number), number);
+}
+
+// Objects in two parts: neither part reaches into another, and the sides stand close together.
+TEST(ObjectSpaceSides, PartsAreDistinctAndDense) {
+    static constexpr u32 kSizes[] = {12, 64};
+    static constexpr u32 kSide = 24;
+    host::Cpu::Entry inside;
+    host::MemoryOwner owner;
+    ObjectSpace space;
+    ASSERT_TRUE(space.create(kSizes, 2, kSide, owner));
+    const auto alloc = [&](u32 size_class) {
+        const u32 number = space.alloc(size_class);
+        if (number) return number;
+        return space.refill(size_class) ? space.alloc(size_class) : 0;
+    };
+    std::set<u32> numbers;
+    std::set<u8*> sides;
+    for (u32 i = 0; i < test::rounds(200'000); ++i) {
+        const u32 number = alloc(0);
+        ASSERT_NE(number, 0u);
+        ASSERT_EQ(number & ObjectSpace::kUserBits, 0u);
+        ASSERT_TRUE(numbers.insert(number).second);
+        u8* side = space.side(number);
+        ASSERT_EQ(reinterpret_cast<uintptr_t>(side) % 8, 0u);
+        ASSERT_EQ(space.side<1>(number | 1), side);
+        const auto known = space.side_of_size<2, kSide>(number | 2);
+        ASSERT_EQ(known, side);
+        ASSERT_EQ(reinterpret_cast<u8*>(space.object(number)), space.first(number));
+        sides.insert(side);
+        std::memset(side, static_cast<int>(number >> 2 & 0xff), kSide);
+        std::memcpy(space.first(number) + 8, &number, 4);
+        if (i % 16 == 0) {
+            const u32 other = alloc(1);
+            ASSERT_NE(other, 0u);
+            std::memset(space.at(other) + 8, 0xff, 56);
+            ASSERT_EQ(reinterpret_cast<u8*>(space.object(other)), space.at(other));
+            space.free(other);
+        }
+    }
+    u32 close = 0;
+    for (auto at = sides.begin(); std::next(at) != sides.end(); ++at) {
+        close += *std::next(at) - *at == kSide;
+    }
+    EXPECT_GT(close, sides.size() / 100 * 99);
+    for (const u32 number : numbers) {
+        u32 mark;
+        std::memcpy(&mark, space.first(number) + 8, 4);
+        ASSERT_EQ(mark, number);
+        for (u32 i = 0; i < kSide; ++i) ASSERT_EQ(space.side(number)[i], number >> 2 & 0xff);
+        space.free_rcu(number);
+    }
+    while (!space.try_destroy()) host::rcu_barrier();
+    EXPECT_EQ(owner.bytes(), u64{0});
 }
 
 TEST_F(ObjectSpaceTest, FreedObjectsWaitForReaders) {
