@@ -185,9 +185,8 @@ private:
     u32 turns_ = kFresh;  // of raw_'s holder: who had it last, and how often in a row
     // A pair of cache lines further on, where CPUs that share the lock only read.
     u8 apart_[128 - sizeof(backend::RawSpinLock) - sizeof(u32)] = {};
-    // Aligned, so that words of two sizes are never in the same eight bytes: the explorer cannot follow those.
-    alignas(8) Atomic<u32> owner_;
-    alignas(8) Atomic<u8> busy_[kMaxCpus];
+    Atomic<u32> owner_;
+    Atomic<u8> busy_[kMaxCpus];
 };
 
 namespace detail {

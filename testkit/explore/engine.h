@@ -189,6 +189,8 @@ struct Event {
     const char* text;
 };
 
+std::string to_text(const Site& site);  // "kernel/bpf/hashtab.cc:27"
+
 class Engine {
 public:
     // One execution. What it found is in finding(), what(), deviations().

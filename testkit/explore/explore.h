@@ -26,8 +26,8 @@
 //
 // A finding is a check that fails, a deadlock (nobody can go on), more steps than max_steps, an access to freed or
 // foreign memory by an atomic, a bad free, memory left over, a breach of the contract (a lock that may wait in an NMI,
-// sleeping where it is forbidden), or a panic of the core. It is reduced (deviations are left out as long as the finding
-// stays) and shown as a replay string with the steps that led to it:
+// sleeping where it is forbidden), a panic of the core, or (in relaxed mode) atomics that overlap. It is reduced
+// (deviations are left out as long as the finding stays) and shown as a replay string with the steps that led to it:
 //
 //     BAREBPF_EXPLORE=lost_update:0.3>1 explore_test --gtest_filter=Explorer.LostUpdate
 //
@@ -37,7 +37,9 @@
 // Relaxed mode is C++'s memory model, operationally: each atomic keeps its history, each CPU a view of how much of each
 // history it must have seen; acquire, release, fences, seq_cst, locks and RCU join views. Not in it: a load that sees a
 // value stored later in the order of steps (load buffering), and stores that enter a history other than at its end.
-// Plain accesses always see the newest value.
+// Plain accesses always see the newest value. Atomics that overlap without being the same (a word, and a part of it)
+// have no common order in it; a run in which two contexts use such is a finding, with both places, lest what the model
+// does not see be taken for right.
 #pragma once
 
 #include <stdio.h>
@@ -87,6 +89,7 @@ enum class Finding : u8 {
     Leak,
     Contract,
     Panic,
+    Overlap,
     Nondeterminism
 };
 const char* name_of(Finding finding);

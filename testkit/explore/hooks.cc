@@ -16,7 +16,8 @@ namespace barebpf::explore {
 u64 on_load(const void* at, u32 size, Order order, Site site) {
     engine.step(at, false);
     engine.check_access(at, size, "a load");
-    const u64 value = engine.relaxed() ? memory_model.load(at, size, order) : load_plain(at, size);
+    const u64 value =
+        engine.relaxed() ? memory_model.load({at, size, site}, order) : load_plain(at, size);
     engine.trace(Op::Load, at, size, value, 0, order, site);
     return value;
 }
@@ -24,9 +25,9 @@ u64 on_load(const void* at, u32 size, Order order, Site site) {
 void on_store(void* at, u32 size, u64 value, Order order, Site site) {
     engine.step(at, true);
     engine.check_access(at, size, "a store");
-    if (engine.relaxed()) memory_model.before_store(at, size);
+    if (engine.relaxed()) memory_model.before_store({at, size, site});
     store_plain(at, size, value);
-    if (engine.relaxed()) memory_model.after_store(at, size, order);
+    if (engine.relaxed()) memory_model.after_store({at, size, site}, order);
     engine.wrote();
     engine.trace(Op::Store, at, size, value, 0, order, site);
 }
@@ -51,11 +52,11 @@ u64 apply(Rmw operation, u64 old, u64 operand) {
     return old;
 }
 
-u64 replace(void* at, u32 size, u64 value, Order order) {
-    if (engine.relaxed()) memory_model.before_rmw(at, size, order);
+u64 replace(void* at, u32 size, u64 value, Order order, Site site) {
+    if (engine.relaxed()) memory_model.before_rmw({at, size, site}, order);
     const u64 old = load_plain(at, size);
     store_plain(at, size, value);
-    if (engine.relaxed()) memory_model.after_rmw(at, size, order);
+    if (engine.relaxed()) memory_model.after_rmw({at, size, site}, order);
     engine.wrote();
     return old;
 }
@@ -66,7 +67,7 @@ u64 on_rmw(void* at, u32 size, Rmw operation, u64 operand, Order order, Site sit
     engine.step(at, true);
     engine.check_access(at, size, "a read-modify-write");
     const u64 value = apply(operation, load_plain(at, size), operand);
-    const u64 old = replace(at, size, value, order);
+    const u64 old = replace(at, size, value, order, site);
     engine.trace(Op::Rmw, at, size, load_plain(at, size), old, order, site);
     return old;
 }
@@ -75,15 +76,16 @@ u64 on_compare_exchange(void* at, u32 size, u64 expected, u64 desired, Order suc
                         Site site, bool* done) {
     engine.step(at, true);
     engine.check_access(at, size, "a compare-and-exchange");
-    u64 found = engine.relaxed() ? memory_model.load(at, size, failure) : load_plain(at, size);
+    u64 found =
+        engine.relaxed() ? memory_model.load({at, size, site}, failure) : load_plain(at, size);
     // What it exchanges is always the newest value; if that is another one, that is what it has seen.
     const u64 newest = load_plain(at, size);
     *done = newest == expected && found == expected;
     if (found == expected && !*done) {
         found = newest;
-        if (engine.relaxed()) memory_model.before_rmw(at, size, failure);
+        if (engine.relaxed()) memory_model.before_rmw({at, size, site}, failure);
     }
-    if (*done) replace(at, size, desired, success);
+    if (*done) replace(at, size, desired, success, site);
     engine.trace(Op::CompareExchange, at, size, *done ? desired : found, found, success, site,
                  *done ? "done" : "failed");
     return found;

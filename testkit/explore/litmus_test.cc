@@ -269,6 +269,90 @@ TEST(Litmus, ReleaseSequences) {
     forbidden<ReleaseSequence>(3, kReleaseAcquire);
 }
 
+// ── Words of several sizes ────────────────────────────────────────────────────────────────────
+
+// Neighbours in the same eight bytes, each of its own size, are as far from each other as any two atomics.
+struct Neighbours : Litmus {
+    using Litmus::Litmus;
+    struct alignas(8) {
+        host::Atomic<u32> unused;
+        host::Atomic<u16> data;
+        host::Atomic<u8> flag;
+    } words;
+    void cpu(u32 number) override {
+        if (number == 0) {
+            words.unused.store(7, Order::Relaxed);
+            words.data.store(1, Order::Relaxed);
+            words.flag.store(1, o.store);
+        } else {
+            r[0] = words.flag.load(o.load);
+            r[1] = words.data.load(Order::Relaxed);
+        }
+    }
+    bool weak() const override { return r[0] == 1 && r[1] == 0; }
+};
+
+TEST(Litmus, NeighboursOfSeveralSizes) {
+    allowed<Neighbours>(2, kRelaxed);
+    forbidden<Neighbours>(2, kReleaseAcquire);
+}
+
+// A part of a word, and all of it: the model has no history that fits both.
+template <class Whole, u32 kPart>
+struct Overlapping : Litmus {
+    using Litmus::Litmus;
+    alignas(8) host::Atomic<u8> bytes[8];
+    void cpu(u32 number) override {
+        if (number == 0) {
+            bytes[kPart].store(1, Order::Relaxed);
+        } else {
+            host::atomic_at<Whole>(bytes).fetch_add(1, Order::Relaxed);
+        }
+    }
+    bool weak() const override { return false; }
+};
+
+template <class Whole, u32 kPart>
+void reported(const char* size) {
+    const Outcome outcome = run<Overlapping<Whole, kPart>>(2, kRelaxed);
+    EXPECT_EQ(outcome.finding, Finding::Overlap) << outcome.summary();
+    EXPECT_NE(outcome.what.find(size), std::string::npos) << outcome.what;
+    EXPECT_NE(outcome.what.find("an atomic of 1 bytes at scenario+"), std::string::npos)
+        << outcome.what;
+    const size_t first_site = outcome.what.find("testkit/explore/litmus_test.cc:");
+    ASSERT_NE(first_site, std::string::npos) << outcome.what;
+    EXPECT_NE(outcome.what.find("testkit/explore/litmus_test.cc:", first_site + 1),
+              std::string::npos)
+        << outcome.what;
+    // In order, nothing is lost by it.
+    const Outcome sequential = run<Overlapping<Whole, kPart>>(2, kRelaxed, false);
+    EXPECT_TRUE(bool(sequential)) << sequential.report;
+}
+
+TEST(Litmus, OverlappingAtomicsAreReported) {
+    reported<u64, 0>("an atomic of 8 bytes at scenario+");
+    reported<u64, 7>("an atomic of 8 bytes at scenario+");
+    reported<u32, 3>("an atomic of 4 bytes at scenario+");
+    const Outcome apart = run<Overlapping<u32, 4>>(2, kRelaxed);
+    EXPECT_TRUE(bool(apart)) << apart.report;
+}
+
+// Across two of the model's granules. (Not through an Atomic: sanitizers do not let one be there.)
+struct Crooked : Litmus {
+    using Litmus::Litmus;
+    alignas(8) u8 bytes[16] = {};
+    void cpu(u32) override {
+        explore::on_store(bytes + 6, 4, 1, Order::Relaxed, {__builtin_FILE(), __builtin_LINE()});
+    }
+    bool weak() const override { return false; }
+};
+
+TEST(Litmus, CrookedAtomicsAreReported) {
+    const Outcome outcome = run<Crooked>(2, kRelaxed);
+    EXPECT_EQ(outcome.finding, Finding::Overlap) << outcome.summary();
+    EXPECT_NE(outcome.what.find("is not aligned"), std::string::npos) << outcome.what;
+}
+
 // ── Locks and grace periods hand on what was written ──────────────────────────────────────────
 
 struct UnderLockClass {

@@ -18,6 +18,11 @@ bool releases(Order order) {
     return order == Order::Release || order == Order::AcqRel || order == Order::SeqCst;
 }
 
+std::string text_of(const MemoryModel::Access& access) {
+    return "an atomic of " + std::to_string(access.size) + " bytes at " +
+           engine.heap.describe(access.at, false) + " (" + to_text(access.site) + ")";
+}
+
 }  // namespace
 
 // The compiler must not take the core's plain and atomic views of the same bytes for different objects.
@@ -32,7 +37,7 @@ void store_plain(void* at, u32 size, u64 value) {
 }
 
 void MemoryModel::reset() {
-    by_granule_.clear();
+    granules_.clear();
     locations_.clear();
     for (Thread& thread : threads_) {
         thread.view.clear();
@@ -43,33 +48,39 @@ void MemoryModel::reset() {
     objects_.clear();
 }
 
-// The location, whose history ends with what memory holds; kNone: it has none.
-u32 MemoryModel::locate(const void* at, u32 size) {
-    if (!engine.is_shared(at)) return kNone;
-    const u64 address = reinterpret_cast<u64>(at);
-    const auto [found, fresh] =
-        by_granule_.try_emplace(address >> 3, static_cast<u32>(locations_.size()));
-    const u32 first = found->second;
-    // Of one size there are at most 8 / size locations in the granule; each has its place.
-    if (fresh) {
-        for (u32 i = 0; i < 8 / size; ++i) {
-            const void* place = reinterpret_cast<const void*>((address & ~u64{7}) + i * size);
-            locations_.push_back({place, size, false, {}});
-        }
+// The location; kNone: it has none.
+u32 MemoryModel::find(const Access& access) {
+    if (!engine.is_shared(access.at)) return kNone;
+    const u64 address = reinterpret_cast<u64>(access.at);
+    if (address % access.size) {
+        engine.stop(Finding::Overlap, text_of(access) + " is not aligned");
     }
-    if (locations_[first].size != size) locations_[first].mixed = true;
-    if (locations_[first].mixed) return kNone;
-    const u32 number = first + static_cast<u32>(address & 7) / size;
-    Location& location = locations_[number];
-    const u64 value = load_plain(at, size);
+    Granule& granule = granules_[address >> 3];
+    u32* bytes = granule.location + (address & 7);
+    for (u32 i = 0; i < access.size; ++i) {
+        if (!bytes[i]) continue;
+        const Access& other = locations_[bytes[i] - 1].first;
+        if (other.at == access.at && other.size == access.size) return bytes[i] - 1;
+        engine.stop(Finding::Overlap, text_of(access) + " overlaps " + text_of(other) +
+                                          ": the model does not know their order");
+    }
+    locations_.push_back({access, {}});
+    for (u32 i = 0; i < access.size; ++i) bytes[i] = static_cast<u32>(locations_.size());
+    return static_cast<u32>(locations_.size()) - 1;
+}
+
+// The same, and its history ends with what memory holds.
+u32 MemoryModel::locate(const Access& access) {
+    const u32 number = find(access);
+    if (number == kNone) return kNone;
+    std::vector<Entry>& entries = locations_[number].entries;
+    const u64 value = load_plain(access.at, access.size);
+    if (!entries.empty() && entries.back().value == value) return number;
     // A plain store came between (an object was made anew): everybody sees it, as plain accesses do.
-    if (!location.entries.empty() && location.entries.back().value != value) {
-        for (Thread& thread : threads_) {
-            thread.view.raise(number, static_cast<u32>(location.entries.size()));
-        }
-        location.entries.push_back({value, {}});
+    if (!entries.empty()) {
+        for (Thread& each : threads_) each.view.raise(number, static_cast<u32>(entries.size()));
     }
-    if (location.entries.empty()) location.entries.push_back({value, {}});
+    entries.push_back({value, {}});
     return number;
 }
 
@@ -80,9 +91,9 @@ void MemoryModel::see(u32 location, u32 entry, Order order) {
     (acquires(order) ? me.view : me.acquirable).join(handed);
 }
 
-u64 MemoryModel::load(const void* at, u32 size, Order order) {
-    const u32 number = locate(at, size);
-    if (number == kNone) return load_plain(at, size);
+u64 MemoryModel::load(const Access& access, Order order) {
+    const u32 number = locate(access);
+    if (number == kNone) return load_plain(access.at, access.size);
     const std::vector<Entry>& entries = locations_[number].entries;
     u32 least = thread().view[number];
     if (order == Order::SeqCst && sequential_[number] > least) least = sequential_[number];
@@ -101,35 +112,35 @@ View MemoryModel::outgoing(u32 location, u32 entry, Order order) {
     return releases(order) ? me.view : me.released;
 }
 
-void MemoryModel::before_store(const void* at, u32 size) {
-    locate(at, size);  // takes note of the value that was there
+void MemoryModel::append(u32 location, const Access& access, View&& view) {
+    locations_[location].entries.push_back(
+        {load_plain(access.at, access.size), static_cast<View&&>(view)});
 }
 
-void MemoryModel::after_store(const void* at, u32 size, Order order) {
-    if (!engine.is_shared(at)) return;
-    const auto found = by_granule_.find(reinterpret_cast<u64>(at) >> 3);
-    if (found == by_granule_.end() || locations_[found->second].mixed) return;
-    const u32 number = found->second + static_cast<u32>(reinterpret_cast<u64>(at) & 7) / size;
+void MemoryModel::before_store(const Access& access) {
+    locate(access);  // takes note of the value that was there
+}
+
+void MemoryModel::after_store(const Access& access, Order order) {
+    const u32 number = find(access);
+    if (number == kNone) return;
     const u32 entry = static_cast<u32>(locations_[number].entries.size());
-    View view = outgoing(number, entry, order);
-    locations_[number].entries.push_back({load_plain(at, size), static_cast<View&&>(view)});
+    append(number, access, outgoing(number, entry, order));
 }
 
-void MemoryModel::before_rmw(const void* at, u32 size, Order order) {
-    const u32 number = locate(at, size);
+void MemoryModel::before_rmw(const Access& access, Order order) {
+    const u32 number = locate(access);
     if (number == kNone) return;
     see(number, static_cast<u32>(locations_[number].entries.size()) - 1, order);
 }
 
-void MemoryModel::after_rmw(const void* at, u32 size, Order order) {
-    if (!engine.is_shared(at)) return;
-    const auto found = by_granule_.find(reinterpret_cast<u64>(at) >> 3);
-    if (found == by_granule_.end() || locations_[found->second].mixed) return;
-    const u32 number = found->second + static_cast<u32>(reinterpret_cast<u64>(at) & 7) / size;
-    std::vector<Entry>& entries = locations_[number].entries;
+void MemoryModel::after_rmw(const Access& access, Order order) {
+    const u32 number = find(access);
+    if (number == kNone) return;
+    const std::vector<Entry>& entries = locations_[number].entries;
     View view = outgoing(number, static_cast<u32>(entries.size()), order);
     view.join(entries.back().view);  // a release sequence goes on
-    entries.push_back({load_plain(at, size), static_cast<View&&>(view)});
+    append(number, access, static_cast<View&&>(view));
 }
 
 void MemoryModel::fence(Order order) {

@@ -11,8 +11,9 @@
 // the one it replaces. seq_cst operations and fences meet in one more view. A lock hands a view from who gives it back
 // to who takes it; a grace period from writers to readers that begin later, and from readers to callbacks.
 //
-// Only memory that is known to be shared has a history; it begins when it is first used after setup(). A location used
-// with two sizes has none.
+// Only memory that is known to be shared has a history; it begins when it is first used after setup(). A location is the
+// bytes of one atomic. Neighbours in the same eight bytes are locations of their own, of whatever sizes; atomics that
+// overlap without being the same have no common history, and end the run (Finding::Overlap).
 #pragma once
 
 #include <unordered_map>
@@ -44,12 +45,18 @@ private:
 class MemoryModel {
 public:
     void reset();
+    // Which bytes, and where in the source.
+    struct Access {
+        const void* at;
+        u32 size;
+        Site site;
+    };
     // What the operation finds; the caller reads and writes the memory itself, which holds the newest value.
-    u64 load(const void* at, u32 size, Order order);
-    void before_store(const void* at, u32 size);
-    void after_store(const void* at, u32 size, Order order);  // memory holds the new value
-    void before_rmw(const void* at, u32 size, Order order);
-    void after_rmw(const void* at, u32 size, Order order);
+    u64 load(const Access& access, Order order);
+    void before_store(const Access& access);
+    void after_store(const Access& access, Order order);  // memory holds the new value
+    void before_rmw(const Access& access, Order order);
+    void after_rmw(const Access& access, Order order);
     void fence(Order order);
     void heavy_fence();  // as if each CPU had a fence there
 
@@ -63,9 +70,7 @@ private:
         View view;
     };
     struct Location {
-        const void* at;
-        u32 size;
-        bool mixed;
+        Access first;  // who used it first
         std::vector<Entry> entries;
     };
     struct Thread {
@@ -74,13 +79,19 @@ private:
         View released;    // at the last release fence
     };
     static constexpr u32 kNone = ~0u;
+    // By byte: the location that it belongs to, + 1; 0: none yet.
+    struct Granule {
+        u32 location[8];
+    };
 
-    u32 locate(const void* at, u32 size);
+    u32 find(const Access& access);
+    u32 locate(const Access& access);
+    void append(u32 location, const Access& access, View&& view);
     void see(u32 location, u32 entry, Order order);
     View outgoing(u32 location, u32 entry, Order order);
     Thread& thread() { return threads_[engine.current().number]; }
 
-    std::unordered_map<u64, u32> by_granule_;  // the first location of those 8 bytes
+    std::unordered_map<u64, Granule> granules_;
     std::vector<Location> locations_;
     Thread threads_[kMaxCpus + 1];
     View sequential_;

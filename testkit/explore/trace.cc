@@ -42,10 +42,22 @@ constexpr size_t kShown = 400;  // the last so many steps of a long execution
 }  // namespace
 
 const char* name_of(Finding finding) {
-    static const char* const kNames[] = {
-        "nothing", "check failed", "deadlock", "livelock",      "bad memory access",
-        "leak",    "contract",     "panic",    "nondeterminism"};
+    static const char* const kNames[] = {"nothing",
+                                         "check failed",
+                                         "deadlock",
+                                         "livelock",
+                                         "bad memory access",
+                                         "leak",
+                                         "contract",
+                                         "panic",
+                                         "overlapping atomics",
+                                         "nondeterminism"};
     return kNames[static_cast<u32>(finding)];
+}
+
+std::string to_text(const Site& site) {
+    if (!site.file) return "somewhere";
+    return std::string(short_file(site.file)) + ":" + std::to_string(site.line);
 }
 
 void Engine::trace(Op op, const void* at, u32 size, u64 value, u64 before, Order order, Site site,
@@ -84,8 +96,7 @@ std::string Engine::trace_text() const {
             length += snprintf(line + length, rest(), " %s", event.text);
         }
         if (event.site.file) {
-            length += snprintf(line + length, rest(), "  %s:%u", short_file(event.site.file),
-                               event.site.line);
+            length += snprintf(line + length, rest(), "  %s", to_text(event.site).c_str());
         }
         text += line;
         text += '\n';
