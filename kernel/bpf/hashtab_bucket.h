@@ -103,7 +103,8 @@ struct Found {
     u32 index;
 };
 
-// 0x80 in the byte of each slot whose tag equals this one: no byte of the difference is above 0x7f, so none borrows.
+// 0x80 in the byte of each slot whose tag equals this one, which is not 0 (that would be the empty ones): no byte of the
+// difference is above 0x7f, so none borrows.
 ALWAYS_INLINE u64 slots_with_tag(u64 tags, u64 tag) {
     return (kTopBits - (tags ^ tag * kEachByte)) & kTopBits;
 }

@@ -84,7 +84,8 @@ public:
 
     bool evict(u32 node) const {
         const Hashed where = hashed_of(map_, map_->lru.place(node));
-        // Nobody has put it anywhere yet; tag 0 is that of empty slots.
+        // Nobody has put it anywhere since it was made or, behind a lock, given back (its place was the link then):
+        // not to be looked for, as tag 0 is that of empty slots, in which its element's number may still stand.
         if (UNLIKELY(!where.tag)) return false;
         HashBucket* const bucket = where.bucket;
         host::IrqState irq;

@@ -142,4 +142,61 @@ struct LruHash : HashScenario {
     }
 };
 
+// All keys are of bucket 0. A node that an NMI gives back behind a lock keeps no place but the link of those that wait,
+// which is 0 in the last of them: as a place, that is an empty slot of this very bucket, in which the element's number may
+// still stand. Until somebody has put it anywhere again it is not to be evicted: not while it waits, nor (kHeld) while it
+// is between the list and the table, and an NMI evicts.
+template <bool kHeld>
+struct LruUnplaced : HashScenario {
+    static constexpr u32 kCapacity = 3;
+    u32 mine[kKeys];
+
+    hashtab::LruHashMap* lru_map() { return static_cast<hashtab::LruHashMap*>(map); }
+    void setup() override {
+        make(kCapacity, 0, BPF_MAP_TYPE_LRU_HASH);
+        u32 count = 0;
+        for (u32 key = 1; count < kKeys; ++key) {
+            if (hashtab::hash_to_bucket<4>(map, &key).bucket == map->buckets) mine[count++] = key;
+        }
+        for (u32 i = 0; i < kCapacity; ++i) insert(i);
+        if (!kHeld) return;
+        // The last in its slot is the first to be taken: its slot stays empty for the longest. All as an NMI leaves them.
+        for (u32 i = 0; i < kCapacity; ++i) check(erase(mine[i]) == 0, "a delete failed");
+        for (u32 node = 1; node <= kCapacity; ++node) lru_map()->lru.set_place(node, 0);
+    }
+    void insert(u32 number) {
+        const s64 result = update(mine[number], 1);
+        check(result == 0 || result == -to_int(Errno::NoMem), "an insert failed");
+    }
+    void cpu(u32 number) override {
+        host::Cpu::Pin pin;
+        host::RcuReadGuard guard;
+        if (number == 0) {
+            insert(3);
+            insert(4);
+        } else {
+            copied(mine[1]);
+        }
+    }
+    void nmi(u32) override {
+        host::Cpu::Pin pin;
+        host::RcuReadGuard guard;
+        for (u32 i = 0; i < kCapacity; ++i) {
+            kHeld ? update(mine[5 + i], 1) : erase(mine[i]);
+        }
+        update(mine[8], 1);
+    }
+    void finish() override {
+        insert(9);  // what an NMI gave back is settled by who comes next
+        const BpfLruList::Census census = lru_map()->lru.census();
+        check(census.sound, "a list is broken");
+        check(census.total() == kCapacity && !census.returned, "a node is lost, or there twice");
+        check(walk() + census.free + census.local_free == kCapacity,
+              "a node is free and in use, or neither");
+        for (const u32 key : mine) erase(key);
+        check(walk() == 0, "an element that nobody can delete");
+        map->ops->free(map);
+    }
+};
+
 }  // namespace barebpf::explore

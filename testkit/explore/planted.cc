@@ -36,6 +36,8 @@ const Entry kEntries[] = {
     {{.name = "freelist"}, maker_of<FreelistRounds>()},
     {{.name = "freelist_relaxed", .relaxed = true}, maker_of<FreelistRounds>()},
     {{.name = "lru"}, maker_of<LruRounds<BpfLruList::Flavour::Common>>()},
+    {{.name = "lru_held", .nmis = 1}, maker_of<LruUnplaced<true>>()},
+    {{.name = "lru_unplaced", .nmis = 1}, maker_of<LruUnplaced<false>>()},
     {{.name = "memalloc"}, maker_of<MemallocReplace>()},
     {{.name = "memalloc_gather", .nmis = 2}, maker_of<MemallocGather>()},
     {{.name = "memalloc_short", .failed_allocations = 2}, maker_of<MemallocShort>()},

@@ -191,6 +191,14 @@ TEST(LruHash, Evicting) {
         {.name = "lru_percpu_values_nmi", .nmis = 1, .schedules = 2'000, .random_schedules = 200}));
 }
 
+TEST(LruHash, NodesThatAreNowhere) {
+    using explore::LruUnplaced;
+    EXPECT_HOLDS(explore<LruUnplaced<false>>(
+        {.name = "lru_unplaced", .nmis = 2, .schedules = 4'000, .random_schedules = 200}));
+    EXPECT_HOLDS(explore<LruUnplaced<true>>(
+        {.name = "lru_held", .nmis = 2, .schedules = 4'000, .random_schedules = 200}));
+}
+
 TEST(ElementLimit, GiveBack) {
     using explore::LimitGiveBack;
     EXPECT_HOLDS(explore<LimitGiveBack>({.name = "limit_back", .bound = 3}));
