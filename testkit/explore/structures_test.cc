@@ -224,6 +224,18 @@ TEST(ElementLimit, GiveAndTake) {
         {.name = "limit_relaxed", .cpus = 3, .bound = 6, .relaxed = true, .schedules = 50'000}));
 }
 
+TEST(ElementLimit, OfAHash) {
+    using explore::HashAtLimit;
+    EXPECT_HOLDS(explore<HashAtLimit<false>>({.name = "hash_last_place", .schedules = 4'000}));
+    EXPECT_HOLDS(explore<HashAtLimit<false>>(
+        {.name = "hash_last_place_nmi", .nmis = 1, .schedules = 4'000}));
+    EXPECT_HOLDS(explore<HashAtLimit<false>>(
+        {.name = "hash_last_place_relaxed", .relaxed = true, .schedules = 4'000}));
+    EXPECT_HOLDS(explore<HashAtLimit<true>>({.name = "hash_plenty", .schedules = 4'000}));
+    EXPECT_HOLDS(explore<HashAtLimit<true>>(
+        {.name = "hash_plenty_relaxed", .relaxed = true, .schedules = 4'000}));
+}
+
 TEST(Lpm, Churn) {
     EXPECT_HOLDS(explore<explore::LpmChurn<false>>({.name = "lpm"}));
     EXPECT_HOLDS(
