@@ -65,6 +65,29 @@ protected:
         return (table->entry_of(first) & kSummary) == kSummary;
     }
 
+    // So many first bits that all want the same place, in a bucket with nothing in it; and no other table comes.
+    std::vector<u32> wanting_one_place(u32 count) {
+        // Without places of their own.
+        for (u32 i = 0; i < 300; ++i) update(prefix(0x40000000 + (i << 8), 0, 24));
+        EXPECT_FALSE(works_on_tables());
+        trie_.trie()->grow_at.store(~0u, Order::Relaxed);
+        host::RcuReadGuard rcu;
+        lpm::Shortcut* table = trie_.trie()->shortcut.dereference();
+        const auto is_empty = [&](u32 bucket) {
+            for (u32 i = 0; i < lpm::Shortcut::kBucket; ++i) {
+                if (table->hashed(bucket + i).load(Order::Relaxed)) return false;
+            }
+            return true;
+        };
+        u32 bucket = 0;
+        while (!is_empty(bucket)) bucket += lpm::Shortcut::kBucket;
+        std::vector<u32> found;
+        for (u32 first = 0x30000000; found.size() < count; ++first) {
+            if (table->first_choice(first) == bucket + 1) found.push_back(first);
+        }
+        return found;
+    }
+
     bool works_on_tables() {
         LpmTrie* trie = trie_.trie();
         host::Guard<LpmTrie::Lock, host::IrqSave> guard(trie->lock);
@@ -202,6 +225,76 @@ TEST_P(LpmShortcut, RandomOperationsGiveWhatAListGives) {
     }
     EXPECT_GT(seen, test::rounds(20'000) / 4);
     expect_same_walk(trie_, model_);
+}
+
+class LpmBucket : public LpmShortcut {
+protected:
+    // What an entry of the shortcut may be of.
+    enum Kind : u32 { kList, kRuns, kDeepRuns, kTree, kKinds };
+
+    void add(u32 first, u32 kind) {
+        static constexpr u32 kCounts[] = {5, 31, 12, 60};
+        update(prefix(first, 0, 32));
+        for (u32 i = 0; i < kCounts[kind]; ++i) {
+            update(prefix(first, 0x400 * i + 0x155, 48));
+            if (kind == kDeepRuns && GetParam() > 6 && i % 4 == 1) {
+                update(prefix(first, 0x400 * i + 0x156, 56));
+            }
+        }
+        EXPECT_EQ(gathered(first), kind != kTree) << kind;
+    }
+    void erase_all(const std::vector<u32>& firsts) {
+        const auto there = model_.values();
+        for (const auto& [prefix, value] : there) {
+            for (const u32 first : firsts) {
+                if (prefix.length >= 32 && first_of(prefix) == first) erase(prefix);
+            }
+        }
+    }
+    static u32 first_of(const Prefix& prefix) {
+        return lpm::load_be32(reinterpret_cast<const u8*>(prefix.data.data()));
+    }
+    // Each prefix that lies below first bits is found with nothing above them: who had to ask the tree for it would
+    // find none.
+    void expect_no_need_of_the_tree() {
+        host::Atomic<u32>& top = trie_.trie()->top;
+        const u32 before = top.load(Order::Relaxed);
+        top.store(0, Order::Relaxed);
+        for (const auto& [prefix, value] : model_.values()) {
+            if (prefix.length <= 32) continue;
+            Prefix key = prefix;
+            key.length = 8 * GetParam();
+            EXPECT_EQ(trie_.lookup(key), model_.lookup(key))
+                << first_of(prefix) << "/" << prefix.length;
+        }
+        top.store(before, Order::Relaxed);
+    }
+};
+INSTANTIATE_TEST_SUITE_P(DataSizes, LpmBucket, ::testing::Values(6u, 7u, 16u),
+                         [](const auto& chosen) { return std::to_string(chosen.param); });
+
+// All want one place, so three stand beside it; each kind comes to each of the four places.
+TEST_P(LpmBucket, AllOfItAreFoundInTheirPlaces) {
+    const std::vector<u32> firsts = wanting_one_place(kKinds);
+    for (u32 turn = 0; turn < kKinds; ++turn) {
+        for (u32 i = 0; i < kKinds; ++i) add(firsts[i], (i + turn) % kKinds);
+        expect_no_need_of_the_tree();
+        for (const u32 first : firsts) expect_same_below(first);
+        erase_all(firsts);
+        for (const u32 first : firsts) EXPECT_FALSE(gathered(first));
+    }
+}
+
+// One that is not there is still found.
+TEST_P(LpmBucket, OneTooManyIsFoundInTheTree) {
+    const std::vector<u32> firsts = wanting_one_place(lpm::Shortcut::kBucket + 1);
+    for (const u32 first : firsts) add(first, kList);
+    u32 there = 0;
+    for (const u32 first : firsts) {
+        there += gathered(first);
+        expect_same_below(first);
+    }
+    EXPECT_EQ(there, lpm::Shortcut::kBucket);
 }
 
 // Tables follow one another, and all hold what they should; what is gathered in one that has gone is used again.
