@@ -12,6 +12,12 @@ constexpr bool is_power_of_two(u64 x) {
     return x != 0 && (x & (x - 1)) == 0;
 }
 
+// The same, but the compiler does not know where it comes from: against a rewriting that costs more.
+ALWAYS_INLINE u64 opaque(u64 x) {
+    asm("" : "+r"(x));
+    return x;
+}
+
 // The next multiple of `unit` (a power of two); wraps to 0 past the largest.
 constexpr u64 align_up(u64 x, u64 unit) {
     return (x + unit - 1) & ~(unit - 1);

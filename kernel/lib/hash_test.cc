@@ -37,15 +37,33 @@ TEST(Hash, RegularKeysSpreadEvenlyInEveryByte) {
         const HashSeed seed = make_hash_seed(random);
         for (const u32 step : {1u, 2u, 256u, 4096u, 0x10001u}) {
             expect_even("u32", [&](u32 i) { return hash_u32(i * step, seed); });
-            expect_even(
-                "upper", [&](u32 i) { return upper_hash_u32(i * step, seed); }, 32);
-            expect_even(
-                "upper, the other byte order",
-                [&](u32 i) { return upper_hash_u32(__builtin_bswap32(i * step), seed); }, 32);
             expect_even("u64", [&](u32 i) { return hash_u64(u64{i} * step << 20, seed); });
             expect_even("first", [&](u32 i) { return hash_2xu64(u64{i} * step, 7, seed); });
             expect_even("second", [&](u32 i) { return hash_2xu64(7, u64{i} * step << 32, seed); });
             expect_even("both", [&](u32 i) { return hash_2xu64(i % 128, i / 128 * step, seed); });
+            const auto expect_even_upper = [](const char* what, auto hash) {
+                expect_even(what, hash, 32);
+            };
+            for (const u32 shift : {0u, 20u, 32u}) {
+                expect_even_upper("upper u64", [&](u32 i) {
+                    return upper_hash_u64(u64{i} * step << shift, seed);
+                });
+                expect_even_upper("upper first", [&](u32 i) {
+                    return upper_hash_2xu64(u64{i} * step << shift, 7, seed);
+                });
+                expect_even_upper("upper second", [&](u32 i) {
+                    return upper_hash_2xu64(~u64{0}, u64{i} * step << shift, seed);
+                });
+                expect_even_upper("upper both", [&](u32 i) {
+                    return upper_hash_2xu64(u64{i} << shift, ~(u64{i} * step), seed);
+                });
+            }
+            expect_even_upper("upper, the other byte order", [&](u32 i) {
+                return upper_hash_u64(__builtin_bswap64(u64{i} * step), seed);
+            });
+            expect_even_upper("upper, that of four bytes", [&](u32 i) {
+                return upper_hash_u64(__builtin_bswap32(i * step), seed);
+            });
         }
         for (const u32 size : {2u, 3u, 5u, 12u, 20u, 33u, 64u}) {
             for (const u32 where : {0u, size / 2 - 1, size - 2}) {
