@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include <atomic>
+#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -176,6 +177,30 @@ bool try_lock_in_any_context(host::SpinLock<NmiClass>& lock) NO_THREAD_SAFETY_AN
 }
 
 // The holder is what the NMI interrupted, on this CPU or on another: it must come back either way.
+// Who is sent NMIs without end still comes and goes: none holds it where it is neither inside nor outside.
+TEST(Interrupts, NmisWithoutEndHoldNobodyUp) {
+    std::atomic<u32> ran{0};
+    std::atomic<bool> stop{false};
+    std::atomic<u32> rounds{0};
+    std::thread sender([&] {
+        while (!stop) send_nmi(1, count, &ran);
+    });
+    std::thread target([&] {
+        for (u32 i = 0; i < 2000 && !stop; ++i) {
+            EntryOn inside(1);
+            ++rounds;
+        }
+    });
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (rounds < 2000 && std::chrono::steady_clock::now() < deadline) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    stop = true;
+    sender.join();
+    target.join();
+    EXPECT_EQ(rounds, 2000u);
+}
+
 TEST(Interrupts, AnNmiGivesUpOnAHeldLock) {
     struct State {
         host::SpinLock<NmiClass> lock;

@@ -6,12 +6,16 @@
 // stand for several requests (ThreadSanitizer merges signals). Requests come from a fixed pool, so
 // that neither side allocates; the pool is far larger than what a test keeps in flight.
 //
+// A request that finds its thread between two stays inside is dropped. Whoever sends without end could hold a thread there: the
+// next signal comes before its next instruction. So after a request to a slot was dropped the next one waits a little.
+//
 // Ordering: putting in (release) pairs with taking out (acquire); giving a request back to the pool
 // (release) with taking it from there (acquire).
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "testkit/user/internal.h"
@@ -35,6 +39,7 @@ constexpr u32 kRequests = 1024;
 constinit PendingInterrupt requests[kRequests]{};
 Atomic<u32> next_request;
 Atomic<PendingInterrupt*> mailboxes[kKinds][kCpuSlots];
+Atomic<u32> dropped[kCpuSlots];  // not 0: a request was, since the last one was sent
 Atomic<u32> handlers_installed;
 
 int signal_of(Kind kind) {
@@ -106,6 +111,7 @@ void on_signal(Kind kind, u32 cpu) {
         PendingInterrupt* next = request->next;
         if (thread_state.cpu != cpu || request->thread != thread_state.thread_id) {
             drop_request(request);  // it was for who was here then
+            dropped[cpu].store(1, Order::Relaxed);
         } else if (kind == kIrq) {
             handle_irq(request);
         } else {
@@ -142,6 +148,10 @@ bool send(Kind kind, u32 cpu, machine::InterruptHandler function, void* argument
     if (cpu >= cpu_count) return false;
     CpuSlot& slot = cpu_slots[cpu];
     if (!(slot.word.load(Order::Acquire) & 1)) return false;
+    if (UNLIKELY(dropped[cpu].exchange(0, Order::Relaxed))) {
+        const timespec little{0, 20'000};
+        nanosleep(&little, nullptr);
+    }
     PendingInterrupt* request = take_request();
     request->function = function;
     request->argument = argument;
