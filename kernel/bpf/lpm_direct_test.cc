@@ -40,7 +40,7 @@ protected:
     void erase(const Prefix& prefix) { ASSERT_EQ(trie_.erase(prefix), model_.erase(prefix)); }
     void expect_same(u32 address) {
         const Prefix key = prefix(address, 32);
-        ASSERT_EQ(trie_.lookup(key), model_.lookup(key)) << std::hex << address;
+        ASSERT_EQ(trie_.lookup(key), model_.lookup(key)) << address;
     }
     // A node's cover is that of its place, which a look-up uses without asking there. True: it has one.
     bool expect_cover(u32 block) {

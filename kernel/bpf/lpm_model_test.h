@@ -57,9 +57,12 @@ public:
 
     Map* map() { return map_; }
     LpmTrie* trie() { return static_cast<LpmTrie*>(map_); }
-    s64 update(const Prefix& prefix, u64 value, u64 flags = BPF_ANY) {
+    // Of a value that is larger the number is the first word.
+    s64 update(const Prefix& prefix, u64 number, u64 flags = BPF_ANY) {
+        std::string value(map_->value_size, '\x5a');
+        std::memcpy(value.data(), &number, sizeof number);
         host::RcuReadGuard rcu;
-        return map_->ops->update(map_, prefix.key().data(), &value, flags);
+        return map_->ops->update(map_, prefix.key().data(), value.data(), flags);
     }
     s64 erase(const Prefix& prefix) {
         host::RcuReadGuard rcu;

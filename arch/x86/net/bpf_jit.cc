@@ -53,7 +53,7 @@ void Lowering::lower(u32 i) {
             return out_.lfence();
         case Kind::Jump:
             if (op.target == i + 1) return;
-            out_.keep_within_line(out_.next_jump_length(false));
+            keep_within_line(out_.next_jump_length(false));
             return out_.jump(insn_label(op.target));
         case Kind::Branch:
         case Kind::BranchConst:
@@ -62,7 +62,7 @@ void Lowering::lower(u32 i) {
         case Kind::CallHelper:
             return call_helper(op);
         case Kind::CallSubprog:
-            out_.keep_within_line(5);
+            keep_within_line(5);
             return out_.call(function_label(subprog_at(op.target)));
         case Kind::TailCall:
             return tail_call(op);
@@ -204,7 +204,9 @@ bool jit_available() {
 
 Result<void> jit_compile(Prog* prog) {
     x86::LowerOptions options;
-    options.bmi2 = arch::cpu_features().bmi2;
+    const arch::CpuFeatures features = arch::cpu_features();
+    options.bmi2 = features.bmi2;
+    options.keep_within_lines = features.slow_lines;
     auto result = x86::compile(prog, options);
     if (!result.ok()) jit_free(prog);
     prog->jited = result.ok();

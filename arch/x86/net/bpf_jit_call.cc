@@ -21,7 +21,7 @@ void Lowering::call_helper(const Op& op) {
         out_.mov64(kScratch, reinterpret_cast<u64>(target));
         return out_.call(kScratch);
     }
-    out_.keep_within_line(5);
+    keep_within_line(5);
     s64 distance = 0;
     if (options_.exec != nullptr) {
         const u8* after = options_.exec + out_.position() + 5;

@@ -79,11 +79,11 @@ Condition Lowering::compare_within_line(const Op& op, u32 jump_length) {
     Condition condition = compare(op);
     u32 length = out_.position() - begin;
     if (length == 0) {
-        out_.keep_within_line(jump_length);
+        keep_within_line(jump_length);
         return condition;
     }
     out_.rewind(begin);
-    out_.keep_within_line(length + jump_length);
+    keep_within_line(length + jump_length);
     return compare(op);
 }
 

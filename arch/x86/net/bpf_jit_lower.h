@@ -19,8 +19,9 @@ inline constexpr Register kTailCount = Register::R12;
 
 struct LowerOptions {
     bool bmi2 = false;
-    bool direct_calls = true;  // every helper is within reach of call rel32
-    const u8* exec = nullptr;  // where the code will be; null in the sizing pass
+    bool keep_within_lines = true;  // jumps, for machines that are slow otherwise
+    bool direct_calls = true;       // every helper is within reach of call rel32
+    const u8* exec = nullptr;       // where the code will be; null in the sizing pass
 };
 
 // How a function's frame looks; decided before its first instruction.
@@ -111,6 +112,9 @@ private:
     Condition compare(const Op& op);
     Condition compare_const(const Op& op);
     bool flags_tell(const Op& op) const;
+    void keep_within_line(u32 length) {
+        if (options_.keep_within_lines) out_.keep_within_line(length);
+    }
     Condition compare_within_line(const Op& op, u32 jump_length);
 
     // bpf_jit_call.cc

@@ -7,7 +7,8 @@
 namespace barebpf::arch {
 
 struct CpuFeatures {
-    bool bmi2 = false;  // shlx, shrx, sarx, rorx
+    bool bmi2 = false;        // shlx, shrx, sarx, rorx
+    bool slow_lines = false;  // jumps that cross or end a line of 32 bytes may cost more
 };
 
 inline CpuFeatures cpu_features() {
@@ -16,9 +17,12 @@ inline CpuFeatures cpu_features() {
         asm volatile("cpuid" : "+a"(eax), "=b"(*ebx), "+c"(ecx), "=d"(edx));
         return eax;
     };
+    constexpr u32 kIntel = 0x756e6547;  // "Genu"
     CpuFeatures features;
     u32 ebx;
-    if (cpuid(0, &ebx) < 7) return features;
+    const u32 leaves = cpuid(0, &ebx);
+    features.slow_lines = ebx == kIntel;
+    if (leaves < 7) return features;
     cpuid(7, &ebx);
     features.bmi2 = (ebx >> 8 & 1) != 0;
     return features;
