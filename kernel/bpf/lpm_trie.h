@@ -126,8 +126,7 @@ struct Wide {
     u16 deep;  // so many entries may be
     u8 upto[8];
     u32 ends[8];
-    Atomic<u32>
-        cover;  // a prefix of up to 16 bits that covers all below, or 0; for the shortcut (lpm_shortcut.h)
+    Atomic<u32> cover;  // a prefix of 8 to 16 bits that covers all below, or 0 (lpm_shortcut.h)
     Atomic<u32> entries[1];
 
     u32 count() const { return header.half; }
