@@ -31,12 +31,14 @@ constexpr u32 kEntries = 64;
 // Prefixes, all different. The first stay; the others are of all lengths, above, below and beside them.
 class Prefixes {
 public:
-    Prefixes() {
+    // `longest`: in bits.
+    explicit Prefixes(u32 longest = 32) {
         for (const Key& key : {Key{8, {10}}, {16, {10, 1}}, {20, {10, 1, 16}}, {24, {10, 2, 3}}}) {
             keys_[count_++] = key;
         }
         for (u32 n = 0; count_ < kNumbers; ++n) {
-            Key key{9 + n * 7 % 24, {10, u8(n % 4), u8(n / 4 % 5 * 16 + 1), u8(n)}};
+            const u32 lengths = longest - 8;
+            Key key{9 + n * 7 % lengths, {10, u8(n / lengths % 4), u8(n % 5 * 16 + 1), u8(n)}};
             for (u32 bit = key.length; bit < 32; ++bit) key.data[bit / 8] &= u8(~(0x80 >> bit % 8));
             if (number_of(key) == kNumbers) keys_[count_++] = key;
         }
@@ -98,6 +100,10 @@ protected:
         return map_->ops->erase(map_, &wanted);
     }
     void run();
+    void expect_shortcut() {
+        host::RcuReadGuard rcu;
+        EXPECT_TRUE(static_cast<LpmTrie*>(map_)->shortcut.dereference());
+    }
     s64 update(u32 number, u32 counter, u64 flags) {
         const MapKey key = map_key(prefixes_[number]);
         const u64 value = u64{number + 1} << 32 | counter;
@@ -162,17 +168,21 @@ protected:
     Prefixes prefixes_;
     Atomic<u32> balance_{};
     bool long_ = false;
+    bool direct_ = false;
 };
 
 void LpmTorture::run() {
     const u32 data_size = long_ ? MapKey::kLongBytes : sizeof(Key::data);
     make(test::map_attr(BPF_MAP_TYPE_LPM_TRIE, sizeof(u32) + data_size, sizeof(u64), kEntries,
                         BPF_F_NO_PREALLOC));
-    if (long_) static_cast<LpmTrie*>(map_)->grow_at.store(1, Order::Relaxed);
+    auto* trie = static_cast<LpmTrie*>(map_);
+    if (long_ || direct_) trie->grow_at.store(1, Order::Relaxed);
     for (u32 number = 0; number < kStaying; ++number) {
         ASSERT_EQ(update(number, 0, BPF_NOEXIST), 0);
     }
     balance_.store(kStaying, Order::Relaxed);
+    // Each update fills some places of the direct table.
+    for (u32 i = 0; direct_ && i < 1200; ++i) ASSERT_EQ(update(0, i, BPF_EXIST), 0);
     test::torture(*this);
     EXPECT_EQ(list_keys(), balance_.load(Order::Relaxed));
     for (u32 number = 0; number < kNumbers; ++number) erase(prefixes_[number]);
@@ -189,11 +199,18 @@ TEST_F(LpmTorture, WhatCoversIsFoundAndNothingIsLost) {
     run();
 }
 
+// With the table that large tries have, where nodes without longer ways hold what covers them from above.
+TEST_F(LpmTorture, BelowADirectTableToo) {
+    direct_ = true;
+    prefixes_ = Prefixes(24);
+    run();
+    expect_shortcut();
+}
+
 TEST_F(LpmTorture, OfLongKeysToo) {
     long_ = true;
     run();
-    host::RcuReadGuard rcu;
-    EXPECT_TRUE(static_cast<LpmTrie*>(map_)->shortcut.dereference());
+    expect_shortcut();
 }
 
 }  // namespace
