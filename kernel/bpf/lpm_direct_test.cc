@@ -50,7 +50,7 @@ protected:
         const Wide* wide = table->wide(place).load(Order::Acquire);
         const u32 cover = table->cover(place).load(Order::Relaxed);
         const bool there = wide->header.size_class >= lpm::kWideClass;
-        EXPECT_EQ(wide->cover.load(Order::Relaxed), there && !wide->deep ? cover : 0) << block;
+        EXPECT_EQ(wide->cover, there && !wide->deep ? cover : 0) << block;
         return there && !wide->deep && cover;
     }
     // All objects but leaves.
@@ -113,7 +113,7 @@ TEST_P(LpmDirect, ATableToComeKnowsItToo) {
     Shortcut* table = other.trie()->shortcut.dereference();
     ASSERT_NE(table, nullptr);
     const Wide* wide = table->wide(Shortcut::place_of(kBlock)).load(Order::Acquire);
-    const u32 cover = wide->cover.load(Order::Relaxed);
+    const u32 cover = wide->cover;
     ASSERT_NE(cover, 0u);
     EXPECT_EQ(other.trie()->leaf(cover)->prefixlen(), 12u);
     EXPECT_EQ(other.lookup(prefix(address + 0x100, 32)), 2);

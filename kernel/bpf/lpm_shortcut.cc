@@ -26,10 +26,16 @@ u32 first_bits_of(const Shortcut* table, const u8* data) {
 // Of places below which nothing is. Nobody writes to it.
 constinit Wide nothing{.runs = 1};
 
-// The release pairs with the acquire of readers. Where a way that goes on was emptied for want of memory, what is longer and
-// covers it may be among the node's other prefixes: then the node has no cover.
+// Where nothing of the node's own is. Where a way that goes on was emptied for want of memory, what is longer and covers it
+// may be among the node's other prefixes: then the node has no cover.
 void put_cover(Wide* wide, u32 cover) {
-    wide->cover.store(wide->deep ? 0 : cover, Order::Release);
+    if (wide->deep) cover = 0;
+    for (u32 i = 0; i < wide->runs; ++i) {
+        const u32 entry = wide->entries[i].load(Order::Relaxed);
+        if (entry && entry != wide->cover) continue;
+        wide->entries[i].store(cover, Order::Release);  // pairs with the acquire of readers
+    }
+    wide->cover = cover;
 }
 
 // The release pairs with the acquire of readers.

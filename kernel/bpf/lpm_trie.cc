@@ -137,9 +137,7 @@ void* lookup4(Map* map, const void* key_bytes) {
     __builtin_prefetch(reinterpret_cast<const u8*>(wide) + 64);
     __builtin_prefetch(reinterpret_cast<const u8*>(wide) + 128);
     const size_t run = run_at<Bits>(wide, key[kLengthBytes + kWideByte]);
-    const u32 found = wide->entries[run].load(Order::Acquire);
-    const u32 cover = wide->cover.load(Order::Acquire);
-    const u32 entry = UNPREDICTABLE(found == 0) ? cover : found;
+    const u32 entry = wide->entry(run).load(Order::Acquire);
     if (UNLIKELY(!(entry & kShortLeaf))) return look_further(trie, key, wide);
     return kValue ? trie->space.side_of_size<kShortLeaf, kValue>(entry) : trie->short_value(entry);
 }

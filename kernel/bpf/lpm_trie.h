@@ -126,13 +126,19 @@ struct Wide {
     u16 deep;  // so many entries may be
     u8 upto[8];
     u32 ends[8];
-    Atomic<u32> cover;  // a prefix of 8 to 16 bits that covers all below, or 0 (lpm_shortcut.h)
+    u32 cover;  // writers': a prefix of 8 to 16 bits that runs have where none of the node's own is (lpm_shortcut.h)
     Atomic<u32> entries[1];
 
     u32 count() const { return header.half; }
+    // entries[run]; GCC makes one instruction less of it.
+    ALWAYS_INLINE const Atomic<u32>& entry(size_t run) const;
 };
 inline constexpr u32 kWideHeader = 64;
 static_assert(__builtin_offsetof(Wide, entries) == kWideHeader);
+ALWAYS_INLINE const Atomic<u32>& Wide::entry(size_t run) const {
+    const u8* base = reinterpret_cast<const u8*>(this) + kWideHeader;
+    return host::atomic_at<u32>(base + run * sizeof(u32));
+}
 inline constexpr u32 kWideByte = 2;     // of the key
 inline constexpr u32 kWideNibbles = 4;  // before it
 inline constexpr u32 kWideMask = 0xffff00;

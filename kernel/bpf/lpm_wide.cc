@@ -88,7 +88,9 @@ u32 next_in(const LpmTrie* trie, const Wide* wide, u32 order) {
     for (u32 i = 0; i < wide->count(); ++i) {
         const u32 entry = load(wide, i);
         if (!entry) continue;
-        const u32 its_order = order_of(range_of(trie, entry));
+        const Range range = range_of(trie, entry);
+        if (range.length <= 4 * kWideNibbles) continue;  // what covers the node
+        const u32 its_order = order_of(range);
         if (its_order <= order || its_order >= best_order) continue;
         best = entry;
         best_order = its_order;
@@ -105,7 +107,7 @@ u32 occurrences(const Wide* wide, u32 entry) {
 bool is_only(const Wide* wide, u32 entry) {
     for (u32 i = 0; i < wide->count(); ++i) {
         const u32 other = load(wide, i);
-        if (other && other != entry) return false;
+        if (other && other != entry && other != wide->cover) return false;
     }
     return true;
 }
@@ -140,6 +142,7 @@ WideChange::Painted WideChange::paint(const LpmTrie* trie, WideWriter& writer) c
             if (has(starts, slot)) {
                 here = old ? load(old, run++) : 0;
                 if (UNLIKELY(holes && !here)) here = cover_in(trie, old, slot, kDeep);
+                if (old && here == old->cover) here = 0;
             }
             bool ours = gone && here == gone;
             if (!gone && slot >= range.first && slot <= range.last) {
@@ -157,7 +160,7 @@ void WideChange::write(const LpmTrie* trie, Wide* made, const u8* data) const {
     made->header.small = kWideByte;
     made->path = (load_be32(data) >> 8 & kWideMask) | 4;
     made->mask = kWideMask;
-    made->cover.store(0, Order::Relaxed);  // until a shortcut leads here
+    made->cover = 0;  // until a shortcut leads here
     for (u32& word : made->ends) word = 0;
     WideWriter writer(made);
     const Painted painted = paint(trie, writer);

@@ -31,5 +31,3 @@
 #define NOINLINE __attribute__((noinline))
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
-// Either may be: for a choice between values, not a branch that would be guessed wrong.
-#define UNPREDICTABLE(x) __builtin_expect_with_probability(!!(x), 1, 0.5)
