@@ -109,6 +109,7 @@ bool make_elements(HashMap* map, u32 max_entries, bool in_place) {
     u8* memory = static_cast<u8*>(host::alloc(size, AllocContext::MaySleep, map->memory));
     if (!memory) return false;
     map->elements = memory - map->stride;  // there is no element 0
+    map->values = map->elements + map->value_offset;
     map->element_count = static_cast<u32>(count);
     if (map->cpu_value_size && !make_cpu_values(map, count)) return false;
     return in_place || make_spares(map, max_entries + 1);
@@ -247,15 +248,33 @@ constexpr MapOps kOps = make_ops<kKey, Storage, Value>();
 template <u32 kKey, class Storage>
 constexpr MapOps kOps<kKey, Storage, InnerMaps> = of_maps_ops<kKey, Storage>();
 
+// The same for elements in one array, with values of the most common size.
+template <u32 kKey, class Storage>
+consteval MapOps make_usual_ops() {
+    MapOps ops = make_ops<kKey, Storage, Plain>();
+    ops.lookup = lookup<kKey, Storage, Plain, true>;
+    return ops;
+}
+template <u32 kKey>
+constexpr MapOps kUsualOps = make_usual_ops<kKey, Preallocated>();
+
+template <u32 kKey, class Storage, class Value>
+const MapOps* ops_for_value(const bpf_attr& attr) {
+    if constexpr (SameAs<Storage, Preallocated> && SameAs<Value, Plain>) {
+        if (has_usual_value(attr.value_size)) return &kUsualOps<kKey>;
+    }
+    return &kOps<kKey, Storage, Value>;
+}
+
 template <class Storage, class Value>
-const MapOps* ops_for_key(u32 key_size) {
-    switch (key_size) {
+const MapOps* ops_for_key(const bpf_attr& attr) {
+    switch (attr.key_size) {
         case 4:
-            return &kOps<4, Storage, Value>;
+            return ops_for_value<4, Storage, Value>(attr);
         case 8:
-            return &kOps<8, Storage, Value>;
+            return ops_for_value<8, Storage, Value>(attr);
         case 16:
-            return &kOps<16, Storage, Value>;
+            return ops_for_value<16, Storage, Value>(attr);
         default:
             return &kOps<0, Storage, Value>;
     }
@@ -263,8 +282,8 @@ const MapOps* ops_for_key(u32 key_size) {
 
 template <class Value>
 const MapOps* ops_for_storage(const bpf_attr& attr) {
-    return attr.map_flags & BPF_F_NO_PREALLOC ? ops_for_key<OnDemand, Value>(attr.key_size)
-                                              : ops_for_key<Preallocated, Value>(attr.key_size);
+    return attr.map_flags & BPF_F_NO_PREALLOC ? ops_for_key<OnDemand, Value>(attr)
+                                              : ops_for_key<Preallocated, Value>(attr);
 }
 
 const MapOps* ops_for(const bpf_attr& attr) {

@@ -57,6 +57,7 @@
 #include "kernel/bpf/memalloc.h"
 #include "kernel/bpf/percpu_freelist.h"
 #include "kernel/host/contract.h"
+#include "kernel/lib/bits.h"
 #include "kernel/lib/hash.h"
 
 namespace barebpf {
@@ -77,6 +78,14 @@ struct alignas(64) HashBucket {
 };
 static_assert(sizeof(HashBucket) == 64, "a bucket is one cache line");
 
+// Numbers that look-ups need, where an instruction takes them from memory: each that had to be loaded first would be a register
+// more, of which the processor has only so many for the look-ups that it has under way.
+struct HashOperands {
+    u64 upper_factor = kUpperFactor;
+    u64 each_byte = kEachByte;
+    u64 top_bits = repeat_byte(0x80);
+};
+
 struct HashMap : Map {
     // What each CPU keeps. Only that CPU touches it, in strict nesting: whoever interrupts leaves
     // `depth` as it was.
@@ -92,7 +101,9 @@ struct HashMap : Map {
     u32 stride = 0;              // bytes from element to element
     u32 value_offset = 0;        // of the value in its element
     HashSeed seed{};
+    HashOperands operands;
     u8* elements = nullptr;  // preallocated: element i is at elements + i * stride; 0 is not used
+    u8* values = nullptr;    // the value of element 0
     u32 element_count = 0;
     u8* cpu_values = nullptr;   // preallocated: of element i on CPU c: at
     u64 cpu_values_stride = 0;  // cpu_values + c * cpu_values_stride + i * cpu_value_size

@@ -24,6 +24,13 @@ constexpr u32 key_offset(u32 key_size) {
 constexpr u64 value_offset(u64 key_size) {
     return key_size == 4 ? 8 : 8 + align_up(key_size, 8);
 }
+// The most common size of values, as a counter or a pointer has it, and how far apart elements with them are.
+constexpr bool has_usual_value(u32 value_size) {
+    return align_up(value_size, 8) == 8;
+}
+constexpr u64 usual_stride(u64 key_size) {
+    return value_offset(key_size) + 8;
+}
 template <u32 kKey>
 ALWAYS_INLINE u32 value_offset_of(const HashMap* map) {
     if constexpr (kKey != 0 && kKey != kAnyKey) return static_cast<u32>(value_offset(kKey));
@@ -91,6 +98,7 @@ ALWAYS_INLINE void load_key(const HashMap* map, void* to, const u8* element) {
 
 // A tag in use is 1 to 127, an empty slot's is 0.
 inline constexpr u64 kTopBits = repeat_byte(0x80);
+inline constexpr u64 kTagBits = 0x7f;
 
 struct Hashed {
     HashBucket* bucket;
@@ -103,10 +111,12 @@ struct Found {
     u32 index;
 };
 
-// 0x80 in the byte of each slot whose tag equals this one, which is not 0 (that would be the empty ones): no byte of the
-// difference is above 0x7f, so none borrows.
-ALWAYS_INLINE u64 slots_with_tag(u64 tags, u64 tag) {
-    return (kTopBits - (tags ^ tag * kEachByte)) & kTopBits;
+// 0x80 in the byte of each slot whose tag equals this one, which is not 0 (that would be the empty ones): where it does, all
+// seven bits of it and of what the bits of the hash were differ, and one more carries; no byte has more than that.
+ALWAYS_INLINE u64 slots_with_tag(const HashMap* map, u64 tags, u64 tag) {
+    const HashOperands& operands = map->operands;
+    const u64 wanted = tag ^ kTagBits;
+    return ((tags ^ wanted * operands.each_byte) + operands.each_byte) & operands.top_bits;
 }
 // The same for those that are empty, and for all others.
 ALWAYS_INLINE u64 empty_slots(u64 tags) {
@@ -126,7 +136,9 @@ ALWAYS_INLINE u32 load_first_slot(const HashBucket* bucket, u64 matches) {
 // Its upper half counts.
 template <u32 kKey>
 ALWAYS_INLINE u64 hash_of(const HashMap* map, const void* key) {
-    if constexpr (kKey != kAnyKey) return upper_hash_key<kKey>(key, map->key_size, map->seed);
+    if constexpr (kKey != kAnyKey) {
+        return upper_hash_key<kKey>(key, map->key_size, map->seed, map->operands.upper_factor);
+    }
     switch (map->key_size) {
         case 4:
             return upper_hash_key<4>(key, 4, map->seed);
@@ -142,10 +154,11 @@ ALWAYS_INLINE u64 hash_of(const HashMap* map, const void* key) {
 template <u32 kKey>
 ALWAYS_INLINE Hashed hash_to_bucket(const HashMap* map, const void* key) {
     const u64 hash = hash_of<kKey>(map, key);
-    const u64 tag = opaque(hash >> 57);  // compared, not tested: an instruction and a register less
+    u64 bits = opaque(hash >> 57);  // compared, not tested: an instruction and a register less
+    if (bits >= kTagBits) --bits;
     const u64 offset = hash >> 26 & map->bucket_offset_mask;
     auto* bucket = reinterpret_cast<HashBucket*>(reinterpret_cast<u8*>(map->buckets) + offset);
-    return {bucket, tag + (tag < 1)};
+    return {bucket, bits ^ kTagBits};
 }
 
 // use(index) for every element in a slot.
@@ -169,7 +182,7 @@ template <u32 kKey, class Storage>
 ALWAYS_INLINE Place find_locked(const HashMap* map, HashBucket* bucket, u64 tag, const void* key)
     REQUIRES(bucket->lock) {
     const u64 tags = bucket->tags.load(Order::Relaxed);
-    for (u64 m = slots_with_tag(tags, tag); m; m = without_first_byte(m)) {
+    for (u64 m = slots_with_tag(map, tags, tag); m; m = without_first_byte(m)) {
         const u32 slot = first_byte(m);
         const u32 index = bucket->slots[slot].load(Order::Relaxed);
         if (key_equals<kKey>(map, Storage::at(map, index), key)) {

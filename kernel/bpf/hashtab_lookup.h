@@ -26,7 +26,7 @@ ALWAYS_INLINE Pass look(const HashMap* map, const HashBucket* bucket, u64 tag, c
     const u32 version = bucket->version.load(Order::Acquire);
     const u64 tags = bucket->tags.load(Order::Acquire);  // pairs with link_new
     const auto undisturbed = [&] { return is_undisturbed(bucket, version); };
-    for (u64 m = slots_with_tag(tags, tag); m; m = without_first_byte(m)) {
+    for (u64 m = slots_with_tag(map, tags, tag); m; m = without_first_byte(m)) {
         const u32 index = bucket->slots[first_byte(m)].load(Order::Acquire);  // pairs with replace
         u8* candidate = Storage::at(map, index);
         if (LIKELY(key_equals<kKey>(map, candidate, key))) {
@@ -91,19 +91,27 @@ NOINLINE void* lookup_whole(Map* generic, const void* key) {
     return Value::template see<kKey, Storage>(map, found);
 }
 
+// The value of an element with a value of the most common size; a shift in place of a multiplication, and one address.
+template <u32 kKey>
+ALWAYS_INLINE u8* usual_value(const HashMap* map, u32 index) {
+    return map->values + size_t{index} * usual_stride(kKey);
+}
+
 // MapOps::lookup: what programs call. Here is what most look-ups need, few enough instructions to keep all in registers:
 // the first element with the tag is it, or none has the tag and nothing is chained. Else all of it again.
-template <u32 kKey, class Storage, class Value>
+// kUsual: values of the most common size, elements in one array.
+template <u32 kKey, class Storage, class Value, bool kUsual = false>
 void* lookup(Map* generic, const void* key) {
     const auto* map = static_cast<const HashMap*>(generic);
     const Hashed where = hash_to_bucket<kKey>(map, key);
     const HashBucket* bucket = where.bucket;
     const u32 version = bucket->version.load(Order::Acquire);  // as in look()
     const u64 tags = bucket->tags.load(Order::Acquire);
-    const u64 matching = slots_with_tag(tags, where.tag);
+    const u64 matching = slots_with_tag(map, tags, where.tag);
     if (matching) {
         const u32 index = load_first_slot(bucket, matching);
-        u8* candidate = Storage::at(map, index);
+        u8* candidate = kUsual ? usual_value<kKey>(map, index) - value_offset(kKey)
+                               : Storage::at(map, index);
         if (LIKELY(key_equals<kKey>(map, candidate, key)) && is_undisturbed(bucket, version)) {
             Storage::touch(map, index);
             return Value::template see<kKey, Storage>(map, Found{candidate, index});

@@ -76,23 +76,41 @@ consteval MapOps make_lru_ops() {
 template <u32 kKey, class Value>
 constexpr MapOps kLruOps = make_lru_ops<kKey, Value>();
 
+// The same with values of the most common size.
+template <u32 kKey>
+consteval MapOps make_usual_lru_ops() {
+    MapOps ops = make_lru_ops<kKey, Plain>();
+    ops.lookup = lookup<kKey, Lru, Plain, true>;
+    return ops;
+}
+template <u32 kKey>
+constexpr MapOps kUsualLruOps = make_usual_lru_ops<kKey>();
+
+template <u32 kKey, class Value>
+const MapOps* lru_ops_for_value(const bpf_attr& attr) {
+    if constexpr (SameAs<Value, Plain>) {
+        if (has_usual_value(attr.value_size)) return &kUsualLruOps<kKey>;
+    }
+    return &kLruOps<kKey, Value>;
+}
+
 template <class Value>
-const MapOps* lru_ops_for_key(u32 key_size) {
-    switch (key_size) {
+const MapOps* lru_ops_for_key(const bpf_attr& attr) {
+    switch (attr.key_size) {
         case 4:
-            return &kLruOps<4, Value>;
+            return lru_ops_for_value<4, Value>(attr);
         case 8:
-            return &kLruOps<8, Value>;
+            return lru_ops_for_value<8, Value>(attr);
         case 16:
-            return &kLruOps<16, Value>;
+            return lru_ops_for_value<16, Value>(attr);
         default:
             return &kLruOps<0, Value>;
     }
 }
 
 const MapOps* lru_ops_for(const bpf_attr& attr) {
-    return attr.map_type == BPF_MAP_TYPE_LRU_HASH ? lru_ops_for_key<Plain>(attr.key_size)
-                                                  : lru_ops_for_key<PerCpuValues>(attr.key_size);
+    return attr.map_type == BPF_MAP_TYPE_LRU_HASH ? lru_ops_for_key<Plain>(attr)
+                                                  : lru_ops_for_key<PerCpuValues>(attr);
 }
 
 }  // namespace

@@ -63,7 +63,7 @@ ALWAYS_INLINE Hashed hashed_of(const HashMap* map, u32 place) {
 ALWAYS_INLINE Place find_element(const HashMap* map, HashBucket* bucket, u64 tag, u32 index)
     REQUIRES(bucket->lock) {
     const u64 tags = bucket->tags.load(Order::Relaxed);
-    for (u64 m = slots_with_tag(tags, tag); m; m = without_first_byte(m)) {
+    for (u64 m = slots_with_tag(map, tags, tag); m; m = without_first_byte(m)) {
         const u32 slot = first_byte(m);
         if (bucket->slots[slot].load(Order::Relaxed) == index) {
             return {&bucket->slots[slot], index, slot};

@@ -12,7 +12,7 @@ namespace barebpf::hashtab {
 // done. What is read here is a hint.
 template <class Storage>
 ALWAYS_INLINE void fetch_ahead(const HashMap* map, const HashBucket* bucket, u64 tag) {
-    const u64 matching = slots_with_tag(bucket->tags.load(Order::Relaxed), tag);
+    const u64 matching = slots_with_tag(map, bucket->tags.load(Order::Relaxed), tag);
     if (!matching) return;
     const u32 index = load_first_slot(bucket, matching);
     arch::prefetch_to_write(Storage::at(map, index));

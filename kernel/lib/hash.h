@@ -52,13 +52,15 @@ ALWAYS_INLINE u64 hash_u64(u64 key, HashSeed seed) {
 ALWAYS_INLINE u64 hash_u32(u32 key, HashSeed seed) {
     return hash_u64(key, seed);
 }
-// Of these only the upper half is fit for use, for some instructions less: the last step is half a multiplication.
+// Of these only the upper half is fit for use, for some instructions less: the last step is half a multiplication, by
+// kUpperFactor, which may be the caller's copy of it: an operand in memory saves a register.
 constexpr u64 kUpperFactor = 0xa0761d6478bd642f;
-ALWAYS_INLINE u64 upper_hash_u64(u64 key, HashSeed seed) {
-    return detail::multiply_fold(key ^ seed.a, seed.b) * kUpperFactor;
+ALWAYS_INLINE u64 upper_hash_u64(u64 key, HashSeed seed, u64 factor = kUpperFactor) {
+    return detail::multiply_fold(key ^ seed.a, seed.b) * factor;
 }
-ALWAYS_INLINE u64 upper_hash_2xu64(u64 first, u64 second, HashSeed seed) {
-    return detail::multiply_fold(first ^ seed.a, second ^ seed.b) * kUpperFactor;
+ALWAYS_INLINE u64 upper_hash_2xu64(u64 first, u64 second, HashSeed seed,
+                                   u64 factor = kUpperFactor) {
+    return detail::multiply_fold(first ^ seed.a, second ^ seed.b) * factor;
 }
 ALWAYS_INLINE u64 hash_2xu64(u64 first, u64 second, HashSeed seed) {
     const u64 folded = detail::multiply_fold(first ^ seed.a, second ^ seed.b);
@@ -106,14 +108,16 @@ ALWAYS_INLINE u64 hash_key(const void* key, u32 size, HashSeed seed) {
 
 // The same where the upper half is enough.
 template <u32 kSize>
-ALWAYS_INLINE u64 upper_hash_key(const void* key, u32 size, HashSeed seed) {
+ALWAYS_INLINE u64 upper_hash_key(const void* key, u32 size, HashSeed seed,
+                                 u64 factor = kUpperFactor) {
     if constexpr (kSize == 4) {
-        return upper_hash_u64(detail::load_unaligned<u32>(key), seed);
+        return upper_hash_u64(detail::load_unaligned<u32>(key), seed, factor);
     } else if constexpr (kSize == 8) {
-        return upper_hash_u64(detail::load_unaligned<u64>(key), seed);
+        return upper_hash_u64(detail::load_unaligned<u64>(key), seed, factor);
     } else if constexpr (kSize == 16) {
         return upper_hash_2xu64(detail::load_unaligned<u64>(key),
-                                detail::load_unaligned<u64>(static_cast<const u8*>(key) + 8), seed);
+                                detail::load_unaligned<u64>(static_cast<const u8*>(key) + 8), seed,
+                                factor);
     } else {
         return hash_key<kSize>(key, size, seed);
     }
