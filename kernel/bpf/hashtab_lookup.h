@@ -110,8 +110,8 @@ void* lookup(Map* generic, const void* key) {
     const u64 matching = slots_with_tag(map, tags, where.tag);
     if (matching) {
         const u32 index = load_first_slot(bucket, matching);
-        u8* candidate = kUsual ? usual_value<kKey>(map, index) - value_offset(kKey)
-                               : Storage::at(map, index);
+        u8* candidate =
+            kUsual ? usual_value<kKey>(map, index) - value_offset(kKey) : Storage::at(map, index);
         if (LIKELY(key_equals<kKey>(map, candidate, key)) && is_undisturbed(bucket, version)) {
             Storage::touch(map, index);
             return Value::template see<kKey, Storage>(map, Found{candidate, index});

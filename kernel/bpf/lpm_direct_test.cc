@@ -42,7 +42,8 @@ protected:
         const Prefix key = prefix(address, 32);
         ASSERT_EQ(trie_.lookup(key), model_.lookup(key)) << address;
     }
-    // A node's cover is that of its place, which a look-up uses without asking there. True: it has one.
+    // A node's cover is that of its place, and stands in the runs that are nobody else's, where a look-up finds it without
+    // asking. True: it has one.
     bool expect_cover(u32 block) {
         host::RcuReadGuard rcu;
         Shortcut* table = trie_.trie()->shortcut.dereference();
@@ -51,6 +52,11 @@ protected:
         const u32 cover = table->cover(place).load(Order::Relaxed);
         const bool there = wide->header.size_class >= lpm::kWideClass;
         EXPECT_EQ(wide->cover, there && !wide->deep ? cover : 0) << block;
+        for (u32 i = 0; i < wide->runs; ++i) {
+            const u32 entry = wide->entries[i].load(Order::Relaxed);
+            if (entry == wide->cover || !lpm::is_leaf(entry)) continue;
+            EXPECT_GT(trie_.trie()->leaf(entry)->prefixlen(), 16u) << block;
+        }
         return there && !wide->deep && cover;
     }
     // All objects but leaves.
@@ -89,7 +95,10 @@ TEST_P(LpmDirect, WhatCoversANodeIsKnownThere) {
         expect_same(address);
         expect_same(address ^ random_() % 0x2000);
         for (u32 block = kBlock; block < kBlock + 8; ++block) covered += expect_cover(block);
-        if (step % 64 == 0) host::Cpu::yield_point();
+        if (step % 64 == 0) {
+            lpm_test::expect_same_walk(trie_, model_);
+            host::Cpu::yield_point();
+        }
     }
     EXPECT_GT(covered, test::rounds(20'000));
 }

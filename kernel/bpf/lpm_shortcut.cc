@@ -32,7 +32,7 @@ void put_cover(Wide* wide, u32 cover) {
     if (wide->deep) cover = 0;
     for (u32 i = 0; i < wide->runs; ++i) {
         const u32 entry = wide->entries[i].load(Order::Relaxed);
-        if (entry && entry != wide->cover) continue;
+        if (entry != wide->cover) continue;
         wide->entries[i].store(cover, Order::Release);  // pairs with the acquire of readers
     }
     wide->cover = cover;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernel/bpf/helpers.h"
+#include "kernel/bpf/lpm_shortcut.h"
 #include "kernel/bpf/lpm_trie.h"
 #include "kernel/bpf/map_types.h"
 #include "kernel/bpf/queue_stack.h"
@@ -145,6 +146,86 @@ struct LpmShortcut : Scenario {
         change(kStays, 2);
         host::spin_hint();  // what it has freed comes back
         change(kElsewhere, 2);
+    }
+    void nmi(u32) override {
+        host::Cpu::Pin pin;
+        look();
+    }
+    void finish() override {
+        look();
+        map->ops->free(map);
+    }
+};
+
+// The same with keys of four bytes and their table, where the runs of a node that are nobody's have what covers the node:
+// that is replaced and deleted, a longer one comes in its place, and the node itself is copied meanwhile.
+struct LpmCover : Scenario {
+    struct Key {
+        u32 length;
+        u8 bytes[4];
+    };
+    static constexpr Key kAlways{12, {255, 0xf0, 0, 0}};
+    static constexpr Key kCovers{14, {255, 0xfc, 0, 0}};
+    static constexpr Key kLonger{16, {255, 0xfe, 0, 0}};
+    static constexpr Key kInNode{24, {255, 0xfe, 9, 0}};
+    static constexpr Key kDeep{28, {255, 0xfe, 7, 0xf0}};
+    static constexpr Key kWanted{32, {255, 0xfe, 7, 3}};
+    Map* map = nullptr;
+
+    void setup() override {
+        map = make_map(BPF_MAP_TYPE_LPM_TRIE, sizeof(Key), 16, 16, BPF_F_NO_PREALLOC);
+        auto* trie = static_cast<LpmTrie*>(map);
+        name(trie, sizeof(LpmTrie), "trie");
+        trie->grow_at.store(2, Order::Relaxed);
+        for (const Key& key : {kAlways, kCovers}) change(key, 1);
+        {
+            // Of the table's 2^16 places one update fills the last 64; nobody looks at the others.
+            host::Guard<LpmTrie::Lock, host::IrqSave> guard(trie->lock);
+            check(trie->growing, "no table is made");
+            trie->growing->next = (1u << lpm::Shortcut::kDirectBits) - 64;
+        }
+        change(kInNode, 1);
+        for (u32 i = 0; i < 2 && !trie->shortcut.dereference(); ++i) change(kInNode, 1);
+        check(trie->shortcut.dereference(), "no shortcut");
+        for (u32 i = 0; i < 2; ++i) host::rcu_barrier();  // as above
+    }
+    void change(const Key& key, u32 generation) {
+        host::RcuReadGuard guard;
+        const u64 word = u64{key.length} << 32 | generation;
+        const u64 value[2] = {word, word};
+        check(map->ops->update(map, &key, value, BPF_ANY) == 0, "an update failed");
+    }
+    void look() {
+        host::RcuReadGuard guard;
+        const void* value = map->ops->lookup(map, &kWanted);
+        check(value, "a prefix that stays is not found");
+        note("found");
+        const u64 first = host::atomic_at<u64>(value).load(Order::Relaxed);
+        host::spin_hint();  // others go on
+        const u64 second =
+            host::atomic_at<u64>(static_cast<const u8*>(value) + 8).load(Order::Relaxed);
+        const u64 length = first >> 32;
+        check(length == kAlways.length || length == kCovers.length || length == kLonger.length,
+              "found what does not cover");
+        check(first == second, "a value changed under its reader");
+    }
+    void erase(const Key& key) {
+        host::RcuReadGuard guard;
+        check(map->ops->erase(map, &key) == 0, "a delete failed");
+    }
+    void cpu(u32 number) override {
+        host::Cpu::Pin pin;
+        if (number == 0) return look();
+        change(kCovers, 2);
+        host::spin_hint();  // what it has freed comes back
+        if (number == 2) {
+            change(kLonger, 2);
+            change(kDeep, 2);
+            erase(kLonger);
+        } else {
+            change(kInNode, 2);
+            change(kAlways, 2);
+        }
     }
     void nmi(u32) override {
         host::Cpu::Pin pin;

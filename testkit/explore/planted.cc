@@ -60,6 +60,8 @@ const Entry kEntries[] = {
      maker_of<LimitGiveAndTake>()},
     {{.name = "lpm_relaxed", .relaxed = true}, maker_of<LpmChurn<false>>()},
     {{.name = "lpm_shortcut"}, maker_of<LpmShortcut>()},
+    {{.name = "lpm_cover"}, maker_of<LpmCover>()},
+    {{.name = "lpm_cover_relaxed", .relaxed = true}, maker_of<LpmCover>()},
     {{.name = "queue"}, maker_of<QueueRounds<BPF_MAP_TYPE_QUEUE>>()},
     {{.name = "bloom"}, maker_of<BloomRounds>()},
     {{.name = "stackmap", .bound = 3}, maker_of<StackIds>()},

@@ -255,6 +255,15 @@ TEST(Lpm, Shortcut) {
         {.name = "lpm_shortcut_relaxed", .relaxed = true, .schedules = 8'000}));
 }
 
+TEST(Lpm, Cover) {
+    using explore::LpmCover;
+    EXPECT_HOLDS(explore<LpmCover>({.name = "lpm_cover", .schedules = 4'000}));
+    EXPECT_HOLDS(explore<LpmCover>({.name = "lpm_cover_3", .cpus = 3, .schedules = 4'000}));
+    EXPECT_HOLDS(explore<LpmCover>({.name = "lpm_cover_nmi", .nmis = 1, .schedules = 1'000}));
+    EXPECT_HOLDS(
+        explore<LpmCover>({.name = "lpm_cover_relaxed", .relaxed = true, .schedules = 4'000}));
+}
+
 TEST(Bloom, Rounds) {
     EXPECT_HOLDS(explore<explore::BloomRounds>({.name = "bloom", .nmis = 1, .schedules = 4'000}));
     EXPECT_HOLDS(explore<explore::BloomRounds>({.name = "bloom_relaxed", .relaxed = true}));
