@@ -126,7 +126,21 @@ static int operations_of(const char* row) {
     return strcmp(row, "empty") ? kOperations : 1;
 }
 
-/* Repeats grow until a round lasts about kTargetNs: short against a scheduler's slice. */
+/* Runs rounds until one has lasted about kTargetNs, which is short against a scheduler's slice, and so tells how many repeats
+ * that takes. The first ones do not: the other side had the caches, and a short run is slower than those that follow. */
+static int warm_up(int fd, int operations, int* repeat) {
+    unsigned result, ns;
+    *repeat = operations == 1 ? 100000 : 1;
+    for (int rounds = 0; rounds < 8; ++rounds) {
+        if (run_once(fd, *repeat, &result, &ns)) return -1;
+        if (ns == 0) ns = 1; /* of one run, rounded */
+        const int wanted = kTargetNs / ns ? kTargetNs / ns : 1;
+        if (*repeat >= wanted / 4 * 3) break;
+        *repeat = wanted;
+    }
+    return 0;
+}
+
 static void program_row(const char* row, struct bpf_object* object) {
     struct bpf_program* prog = bpf_object__find_program_by_name(object, row);
     unsigned result, ns, check;
@@ -135,10 +149,8 @@ static void program_row(const char* row, struct bpf_object* object) {
         return;
     }
     const int operations = operations_of(row);
-    int repeat = operations == 1 ? 2000000 : ns ? kTargetNs / ns : 1000;
-    if (repeat < 1) repeat = 1;
-    /* The other side had the caches meanwhile. */
-    if (run_once(bpf_program__fd(prog), (repeat + 1) / 2, &result, &ns)) {
+    int repeat;
+    if (warm_up(bpf_program__fd(prog), operations, &repeat)) {
         printf("error %s: %s\n", row, strerror(errno));
         return;
     }

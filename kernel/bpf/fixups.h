@@ -22,7 +22,7 @@ public:
     explicit CallTable(host::MemoryOwner& owner) : owner_(owner) {}
 
     // The index of a call; it is new or was there.
-    Result<u32> index_of(const void* address, u32 helper_id);
+    Result<u32> index_of(const void* address, u32 helper_id, LookupShape shape = LookupShape::Call);
     // Exactly as many as there are.
     Result<host::Buffer<CallTarget>> take();
 

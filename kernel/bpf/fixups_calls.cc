@@ -33,11 +33,11 @@ Result<void> CallTable::grow() {
     return {};
 }
 
-Result<u32> CallTable::index_of(const void* address, u32 helper_id) {
+Result<u32> CallTable::index_of(const void* address, u32 helper_id, LookupShape shape) {
     if (count_ == calls_.size()) TRY(grow());
     u32* slot = slot_of(address, helper_id);
     if (!*slot) {
-        calls_[count_] = {address, helper_id};
+        calls_[count_] = {address, helper_id, shape};
         *slot = ++count_;
     }
     return *slot - 1;
@@ -175,12 +175,15 @@ Result<void> fix_helper_call(Fixups& fix, u32 insn) {
         return {};
     }
     const void* address = nullptr;
+    LookupShape shape = LookupShape::Call;
     if (aux.map && !aux.maps_differ) {
-        if (helper == BPF_FUNC_map_lookup_elem && inline_lookup(fix, insn, aux.map)) return {};
+        const bool looks_up = helper == BPF_FUNC_map_lookup_elem;
+        if (looks_up && inline_lookup(fix, insn, aux.map)) return {};
+        if (looks_up) shape = aux.map->ops->lookup_shape;
         address = map_operation(aux.map, helper);
     }
     if (!address) address = address_of(proto->function);
-    fix.out.emit(insn_call(TRY(fix.calls.index_of(address, helper))));
+    fix.out.emit(insn_call(TRY(fix.calls.index_of(address, helper, shape))));
     return {};
 }
 

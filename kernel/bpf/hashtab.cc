@@ -253,6 +253,9 @@ template <u32 kKey, class Storage>
 consteval MapOps make_usual_ops() {
     MapOps ops = make_ops<kKey, Storage, Plain>();
     ops.lookup = lookup<kKey, Storage, Plain, true>;
+    ops.lookup_shape = kKey == 4   ? LookupShape::Hash4
+                       : kKey == 8 ? LookupShape::Hash8
+                                   : LookupShape::Hash16;
     return ops;
 }
 template <u32 kKey>

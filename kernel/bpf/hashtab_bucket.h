@@ -99,6 +99,9 @@ ALWAYS_INLINE void load_key(const HashMap* map, void* to, const u8* element) {
 // A tag in use is 1 to 127, an empty slot's is 0.
 inline constexpr u64 kTopBits = repeat_byte(0x80);
 inline constexpr u64 kTagBits = 0x7f;
+// Where in a hash the tag begins, and the bucket's offset in units of 1.
+inline constexpr u32 kTagShift = 57;
+inline constexpr u32 kOffsetShift = 26;
 
 struct Hashed {
     HashBucket* bucket;
@@ -154,9 +157,10 @@ ALWAYS_INLINE u64 hash_of(const HashMap* map, const void* key) {
 template <u32 kKey>
 ALWAYS_INLINE Hashed hash_to_bucket(const HashMap* map, const void* key) {
     const u64 hash = hash_of<kKey>(map, key);
-    u64 bits = opaque(hash >> 57);  // compared, not tested: an instruction and a register less
+    u64 bits =
+        opaque(hash >> kTagShift);  // compared, not tested: an instruction and a register less
     if (bits >= kTagBits) --bits;
-    const u64 offset = hash >> 26 & map->bucket_offset_mask;
+    const u64 offset = hash >> kOffsetShift & map->bucket_offset_mask;
     auto* bucket = reinterpret_cast<HashBucket*>(reinterpret_cast<u8*>(map->buckets) + offset);
     return {bucket, bits ^ kTagBits};
 }

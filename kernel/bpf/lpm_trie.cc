@@ -300,12 +300,13 @@ s64 next_key(Map* map, const void* key, void* next) {
 
 // ── Operations ────────────────────────────────────────────────────────────────────────────────
 
-template <void* (*kLookup)(Map*, const void*)>
+template <void* (*kLookup)(Map*, const void*), LookupShape kShape = LookupShape::Call>
 constexpr MapOps kOps = {
     .check_attr = check_attr,
     .create = create,
     .free = lpm::free,
     .lookup = kLookup,
+    .lookup_shape = kShape,
     .update = update,
     .erase = erase,
     .next_key = next_key,
@@ -316,14 +317,16 @@ constexpr MapOps kOps = {
 // Of the most common size of values, as a counter or a pointer has it.
 constexpr u32 kUsual = 8;
 
-template <class Bits>
+template <class Bits, LookupShape kShape>
 const MapOps* ops4_for(const LpmTrie* trie) {
-    return value_bytes(trie) == kUsual ? &kOps<lookup4<Bits, kUsual>> : &kOps<lookup4<Bits, 0>>;
+    return value_bytes(trie) == kUsual ? &kOps<lookup4<Bits, kUsual>, kShape>
+                                       : &kOps<lookup4<Bits, 0>>;
 }
 const MapOps* ops_for(const LpmTrie* trie) {
     if (is_direct(trie)) {
-        return arch::has_bit_instructions() ? ops4_for<arch::BitInstructions>(trie)
-                                            : ops4_for<PortableBits>(trie);
+        return arch::has_bit_instructions()
+                   ? ops4_for<arch::BitInstructions, LookupShape::Lpm4>(trie)
+                   : ops4_for<PortableBits, LookupShape::Call>(trie);
     }
     return value_bytes(trie) == kUsual ? &kOps<lookup_any<kUsual>> : &kOps<lookup_any<0>>;
 }

@@ -50,6 +50,16 @@ enum BatchCommands : u8 {
     kBatchDelete = 8,
 };
 
+// How a type's lookup() goes for most keys, where compilers may write that out in place of a call (lookup_layout.h); it is
+// called for the others.
+enum class LookupShape : u8 {
+    Call,  // always called
+    Hash4,
+    Hash8,
+    Hash16,  // preallocated hash: bytes of the key; values of at most eight bytes
+    Lpm4,    // LPM trie with keys of four bytes, values of at most eight
+};
+
 struct MapOps {
     // Refuses a MAP_CREATE that this type cannot serve, in Linux's order of checks; allocates
     // nothing.
@@ -63,6 +73,7 @@ struct MapOps {
 
     // -- called by programs; s64 results are 0 or -errno --
     void* (*lookup)(Map* map, const void* key);  // null: no such element
+    LookupShape lookup_shape;
     s64 (*update)(Map* map, const void* key, const void* value, u64 flags);
     s64 (*erase)(Map* map, const void* key);
     s64 (*push)(Map* map, const void* value, u64 flags);

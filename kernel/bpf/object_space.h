@@ -53,6 +53,10 @@ public:
     static constexpr u32 kNone = 0;
     static constexpr u32 kUserBits = 3;
     static constexpr u32 kMaxClasses = 16;
+    // Of numbers: from one object of the first class to the next, where it has sides; where the chunk begins.
+    static constexpr u32 kNumberStep = kUserBits + 1;
+    static constexpr u32 kOffsetBits = 18;
+    static constexpr u32 kChunkShift = kOffsetBits + 2;
 
     // Sizes in bytes, multiples of 8; `side` is that of the other part of objects of the first class, which may then be
     // a multiple of 4 itself, or 0. False: no memory, nothing left behind.
@@ -97,15 +101,15 @@ public:
     // More objects of that class for this CPU. False: no memory.
     bool refill(u32 size_class);
 
+    // For compilers: where in it the column stands that side() reads.
+    static constexpr size_t sides_offset();
+
     u32 classes() const { return classes_; }
     u32 size_of(u32 size_class) const { return sizes_[size_class]; }
 
 private:
     static constexpr u32 kUnit = 8;
-    static constexpr u32 kOffsetBits = 18;
-    static constexpr u32 kNumberStep = kUserBits + 1;
     static constexpr u32 kScale = kUnit / kNumberStep;  // bytes for each number
-    static constexpr u32 kChunkShift = kOffsetBits + 2;
     static constexpr u32 kMaxChunks = 1u << (32 - kChunkShift);
     static constexpr size_t kMinChunk = 512;
     static constexpr size_t kMaxChunk = size_t{1} << (kOffsetBits + 3);
@@ -211,5 +215,12 @@ private:
     u32 chunks_ GUARDED_BY(lock_) = 0;
     Fresh fresh_[kMaxClasses] GUARDED_BY(lock_) = {};
 };
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Winvalid-offsetof"
+constexpr size_t ObjectSpace::sides_offset() {
+    return __builtin_offsetof(ObjectSpace, sides_);
+}
+#pragma GCC diagnostic pop
 
 }  // namespace barebpf

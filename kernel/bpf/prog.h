@@ -56,7 +56,8 @@ struct CallTarget {
     // A BpfFunction, or a map operation of the same shape with fewer arguments: called with all
     // five.
     const void* address;
-    u32 helper_id;  // enum bpf_func_id, for dumps
+    u32 helper_id;      // enum bpf_func_id, for dumps
+    LookupShape shape;  // of a map's lookup
 };
 
 struct SubprogInfo {

@@ -159,6 +159,7 @@ public:
     void popcnt(Width width, Register dst, Register src);
     void tzcnt(Width width, Register dst, Register src);  // BMI1
     void lzcnt(Width width, Register dst, Register src);
+    void prefetch(const Memory& address);  // into all caches; no fault
 
     // --- atomics and fences (assembler_atomic.cc)
     void lock_alu(Alu operation, Width width, const Memory& dst, Register src);

@@ -160,4 +160,11 @@ void Assembler::lzcnt(Width width, Register dst, Register src) {
     emit(ins);
 }
 
+// PREFETCHT0 m8: 0F 18 /1
+void Assembler::prefetch(const Memory& address) {
+    Instruction ins;
+    ins.modrm({0x18, OpcodeMap::Map0F}, Width::W32, 1, address);
+    emit(ins);
+}
+
 }  // namespace barebpf::x86

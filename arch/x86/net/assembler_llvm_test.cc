@@ -502,6 +502,11 @@ TEST_F(Llvm, Bits) {
     }
 }
 
+TEST_F(Llvm, Prefetches) {
+    for (const Memory& memory : memories())
+        form("prefetcht0 " + text(W::W8, memory), [&](Assembler& out) { out.prefetch(memory); });
+}
+
 TEST_F(Llvm, Atomics) {
     for (W w : kWidths)
         for (const Memory& memory : memories())

@@ -58,9 +58,9 @@ void Lowering::lower(u32 i) {
         case Kind::Branch:
         case Kind::BranchConst:
         case Kind::BranchMem:
-            return branch(op);
+            return i == null_test_ ? void() : branch(op);
         case Kind::CallHelper:
-            return call_helper(op);
+            return is_written_out(op) ? lookup(i) : call_helper(op);
         case Kind::CallSubprog:
             keep_within_line(5);
             return out_.call(function_label(subprog_at(op.target)));
@@ -76,6 +76,7 @@ void Lowering::function(u32 subprog, u32 begin, u32 end) {
     func_offset_[subprog] = out_.position();
     out_.bind(function_label(subprog));
     prologue();
+    const u32 first_lookup = lookups_;
     for (u32 i = begin; i < end; i++) {
         insn_offset_[i] = out_.position();
         if (unit_.ops[i].leader) {
@@ -84,6 +85,7 @@ void Lowering::function(u32 subprog, u32 begin, u32 end) {
         }
         lower(i);
     }
+    rest_of_lookups(begin, end, first_lookup);
 }
 
 void Lowering::run() {
@@ -106,7 +108,9 @@ struct Workspace {
 
 static bool allocate_layout(const Unit& unit, Workspace& work, host::MemoryOwner& owner) {
     auto subprogs = static_cast<u32>(unit.prog->subprogs.size());
-    u32 marks = unit.count + 2 * subprogs, jumps = 0;
+    const u32 lookups = count_lookups(unit);
+    u32 marks = unit.count + 2 * subprogs + kLookupLabels * lookups;
+    u32 jumps = kLookupJumps * lookups;
     for (u32 i = 0; i < unit.count; i++) {
         const Op& op = unit.ops[i];
         bool simple = op.kind == Kind::Jump || is_branch(op);
@@ -151,7 +155,7 @@ static Result<void> emit(const Unit& unit, Workspace& work, LowerOptions options
     auto subprogs = static_cast<u32>(prog->subprogs.size());
     Layout layout(work.marks.data(), static_cast<u32>(work.marks.size()), work.jumps.data(),
                   static_cast<u32>(work.jumps.size()));
-    layout.reserve_labels(unit.count + 2 * subprogs);
+    layout.reserve_labels(unit.count + 2 * subprogs + kLookupLabels * count_lookups(unit));
     u32 size, entry, final_size;
     if (!lower(unit, layout, {}, options, image, &size, &entry)) return Errno::NotSupp;
     if (!layout.relax(Layout::Padding::Expected)) return Errno::NotSupp;

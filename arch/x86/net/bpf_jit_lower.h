@@ -33,6 +33,11 @@ struct Frame {
     u32 below = 0;                // bytes between the frame pointer and the saved registers
 };
 
+inline constexpr u32 kLookupLabels = 3;
+inline constexpr u32 kLookupJumps = 12;  // at most
+// Calls that might be written out.
+u32 count_lookups(const Unit& unit);
+
 class Lowering {
 public:
     Lowering(const Unit& unit, Assembler& out, const LowerOptions& options, u32* insn_offset,
@@ -117,6 +122,20 @@ private:
     }
     Condition compare_within_line(const Op& op, u32 jump_length);
 
+    // bpf_jit_lookup.cc
+    bool is_written_out(const Op& op) const;
+    u32 null_test_behind(u32 i) const;
+    template <class Compare>
+    void jump_if(Condition condition, Label target, Compare compare);
+    void lookup(u32 i);
+    void lookup_lpm4(Label call);
+    void lookup_hash(u32 key_size, Label call, Label miss);
+    void hash_key(u32 key_size);
+    void multiply_by_stride(u32 key_size);
+    void rest_of_lookups(u32 begin, u32 end, u32 number);
+    void rest_of_lookup(u32 i, u32 number);
+    void leave_with_null(u32 i, u32 number);
+
     // bpf_jit_call.cc
     void call_helper(const Op& op);
     void function_address(const Op& op);
@@ -125,13 +144,18 @@ private:
     Register x(Reg reg) const { return map_[reg]; }
     Width width(const Op& op) const { return op.wide ? Width::W64 : Width::W32; }
     // Label ids: one per instruction (bound where something jumps to), one per subprogram for calls,
-    // one per subprogram for its use as a callback.
+    // one per subprogram for its use as a callback, three per look-up that is written out.
     u32 subprog_count() const { return static_cast<u32>(unit_.prog->subprogs.size()); }
     u32 subprog_at(u32 insn) const;
     Label insn_label(u32 insn) const { return Label{insn}; }
     Label function_label(u32 subprog) const { return Label{unit_.count + subprog}; }
     Label callback_label(u32 subprog) const {
         return Label{unit_.count + subprog_count() + subprog};
+    }
+    enum class LookupLabel : u8 { Call, Miss, Back };
+    Label lookup_label(u32 number, LookupLabel which) const {
+        return Label{unit_.count + 2 * subprog_count() + kLookupLabels * number +
+                     static_cast<u32>(which)};
     }
     bool live_after(const Op& op, Reg reg) const { return (op.live_out & reg_bit(reg)) != 0; }
 
@@ -145,6 +169,8 @@ private:
     Label epilogue_;
     bool epilogue_bound_ = false;
     bool counts_tail_calls_ = false;
+    u32 lookups_ = 0;      // that were written out
+    u32 null_test_ = ~0u;  // the branch that the last one has decided
     // The last instruction set the flags by this register's new value.
     Reg flags_reg_ = kNoReg;
     bool flags_wide_ = false;

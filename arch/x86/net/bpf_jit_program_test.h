@@ -35,6 +35,9 @@ inline void load_imm64(Insns& out, u32 dst, u64 value) {
     out.push_back(insn(BPF_LD | BPF_IMM | BPF_DW, dst, 0, 0, static_cast<s32>(value)));
     out.push_back(insn(0, 0, 0, 0, static_cast<s32>(value >> 32)));
 }
+inline void append(Insns& out, const Insns& more) {
+    out.insert(out.end(), more.begin(), more.end());
+}
 inline bpf_insn call_helper(u32 index) {
     return insn(BPF_JMP | BPF_CALL, 0, 0, 0, static_cast<s32>(index));
 }

@@ -73,10 +73,6 @@ Insns five_arguments() {
     return {mov_imm(1, 1), mov_imm(2, 2), mov_imm(3, 3), mov_imm(4, 4), mov_imm(5, 5)};
 }
 
-void append(Insns& out, const Insns& more) {
-    out.insert(out.end(), more.begin(), more.end());
-}
-
 // Every mix of saved registers and stack, near and far calls: arguments arrive, the stack is
 // aligned, R6 to R9 survive.
 TEST(BpfJit, HelperCalls) {

@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Look-ups that the compiler writes out: against the maps' own functions, in programs that use the result in different
+// ways, and beside writers.
+#include <optional>
+#include <random>
+
+#include "arch/x86/net/bpf_jit_program_test.h"
+#include "kernel/bpf/lookup_layout.h"
+#include "kernel/bpf/map_inject_test.h"
+#include "testkit/machine.h"
+
+#include <arch/cpu_features.h>
+
+namespace barebpf::x86 {
+namespace {
+
+using host::Atomic;
+using host::Order;
+using test::append;
+using test::call_helper;
+using test::exit_insn;
+using test::insn;
+using test::Insns;
+using test::mov_imm;
+using test::mov_reg;
+using test::TestProgram;
+
+// What programs call: counts, and does what the map's function does.
+u32 calls;
+void* counting_lookup(Map* map, const void* key) {
+    ++calls;
+    return map->ops->lookup(map, key);
+}
+
+// What a program does with the result; each gives what `expected` says of the value's address.
+enum class Use : u8 {
+    Returned,      // the address
+    NullJumps,     // if r0 == 0 goto: the value, or 7 more than null
+    ValueJumps,    // if r0 != 0 goto: the same
+    AlsoJumpedTo,  // the test has another way to it, with r0 = 0
+    Copied,        // something stands before the test
+    Narrow,        // the test looks at the lower half only
+    InAFunction,   // another function calls, behind two that stand before it
+};
+constexpr Use kUses[] = {Use::Returned, Use::NullJumps, Use::ValueJumps, Use::AlsoJumpedTo,
+                         Use::Copied,   Use::Narrow,    Use::InAFunction};
+
+Insns uses(Use use) {
+    const bpf_insn value = insn(BPF_LDX | BPF_MEM | BPF_DW, 0, 0, 0, 0);
+    const bpf_insn seven = insn(BPF_ALU64 | BPF_ADD | BPF_K, 0, 0, 0, 7);
+    const auto jump = [](u32 code, s32 off) { return insn(code | BPF_K, 0, 0, off, 0); };
+    switch (use) {
+        case Use::Returned:
+            return {exit_insn()};
+        case Use::ValueJumps:
+            return {jump(BPF_JMP | BPF_JNE, 2), seven, exit_insn(), value, exit_insn()};
+        case Use::Copied:
+            return {mov_reg(6, 0), jump(BPF_JMP | BPF_JEQ, 2), value, exit_insn(), seven,
+                    exit_insn()};
+        case Use::Narrow:
+            return {jump(BPF_JMP32 | BPF_JEQ, 2), value, exit_insn(), seven, exit_insn()};
+        default:
+            return {jump(BPF_JMP | BPF_JEQ, 2), value, exit_insn(), seven, exit_insn()};
+    }
+}
+
+// R1: the key. Each but Returned gives the value, or 7.
+Insns program_for(const Map* map, Use use) {
+    Insns insns;
+    if (use == Use::InAFunction) {
+        insns = {insn(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, 1), exit_insn()};
+    } else if (use == Use::AlsoJumpedTo) {
+        // No key: to the test behind the call.
+        insns = {mov_imm(0, 0), insn(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 4, 0)};
+    }
+    insns.push_back(mov_reg(2, 1));
+    test::load_imm64(insns, 1, reinterpret_cast<u64>(map));
+    insns.push_back(call_helper(0));
+    append(insns, uses(use));
+    return insns;
+}
+
+class CompiledLookup : public TestProgram {
+public:
+    CompiledLookup(Map* map, Use use)
+        : TestProgram(program_for(map, use), {reinterpret_cast<const void*>(&counting_lookup)}),
+          map_(map),
+          use_(use) {
+        prog()->calls[0].shape = map->ops->lookup_shape;
+    }
+    void expect_same(const void* key) {
+        const void* value = map_->ops->lookup(map_, key);
+        u64 expected = reinterpret_cast<u64>(value);
+        if (use_ != Use::Returned) {
+            expected = value ? host::atomic_at<u64>(value).load(Order::Relaxed) : 7;
+        }
+        ASSERT_EQ(run(const_cast<void*>(key), 0), expected) << int(use_);
+    }
+
+private:
+    Map* map_;
+    Use use_;
+};
+
+struct Key {
+    u64 words[2];
+};
+
+class BpfJitLookup : public barebpf::test::WithMap<::testing::TestWithParam<u32>> {
+protected:
+    void make_hash(u32 entries, u32 value_size = 8) {
+        make(barebpf::test::map_attr(BPF_MAP_TYPE_HASH, GetParam(), value_size, entries));
+    }
+    s64 update(const Key& key, u64 value) {
+        host::RcuReadGuard guard;
+        return map_->ops->update(map_, &key, &value, BPF_ANY);
+    }
+    s64 erase(const Key& key) {
+        host::RcuReadGuard guard;
+        return map_->ops->erase(map_, &key);
+    }
+    static Key key_of(u32 number) { return {{number | u64{number} << 40, ~u64{number}}}; }
+};
+INSTANTIATE_TEST_SUITE_P(KeySizes, BpfJitLookup, ::testing::Values(4u, 8u, 16u),
+                         [](const auto& chosen) { return std::to_string(chosen.param); });
+
+// In a full map one element of some fifty is chained, and one look-up of some thirty finds its tag at another's first.
+TEST_P(BpfJitLookup, AgreesWithTheMapsOwn) {
+    constexpr u32 kEntries = 1000;
+    make_hash(kEntries);
+    for (u32 i = 0; i < kEntries; ++i) ASSERT_EQ(update(key_of(i), 100 + i), 0);
+    LowerOptions plain, bmi2, far;
+    plain.bmi2 = false;
+    bmi2.bmi2 = arch::cpu_features().bmi2;
+    bmi2.keep_within_lines = false;
+    far.bmi2 = bmi2.bmi2;
+    far.direct_calls = false;
+    for (const Use use : kUses) {
+        CompiledLookup lookup(map_, use);
+        for (const LowerOptions& options : {plain, bmi2, far}) {
+            ASSERT_TRUE(lookup.compile(options));
+            host::RcuReadGuard guard;
+            for (u32 i = 0; i < 2 * kEntries; ++i) {
+                const Key key = key_of(i);
+                lookup.expect_same(&key);
+            }
+            if (use == Use::AlsoJumpedTo) {
+                EXPECT_EQ(lookup.run(nullptr, 0), 7u);
+            }
+        }
+    }
+}
+
+TEST_P(BpfJitLookup, MostCallNothing) {
+    if (!arch::cpu_features().bmi2) GTEST_SKIP() << "without BMI2 nothing is written out";
+    constexpr u32 kEntries = 1000;
+    make_hash(kEntries);
+    for (u32 i = 0; i < kEntries; ++i) ASSERT_EQ(update(key_of(i), i), 0);
+    for (const Use use : kUses) {
+        CompiledLookup lookup(map_, use);
+        ASSERT_TRUE(lookup.compile());
+        for (const u32 first : {0u, kEntries}) {
+            calls = 0;
+            for (u32 i = first; i < first + kEntries; ++i) {
+                Key key = key_of(i);
+                lookup.run(&key, 0);
+            }
+            EXPECT_LT(calls, kEntries / 8) << (first ? "misses" : "hits");
+            EXPECT_GT(calls, 0u);
+        }
+    }
+}
+
+// Other values stand elsewhere.
+TEST_P(BpfJitLookup, LargerValuesAreFoundToo) {
+    make_hash(100, 16);
+    EXPECT_EQ(map_->ops->lookup_shape, LookupShape::Call);
+    host::RcuReadGuard guard;
+    for (u32 i = 0; i < 100; ++i) {
+        const Key key = key_of(i);
+        const u64 value[2] = {i, i};
+        ASSERT_EQ(map_->ops->update(map_, &key, value, BPF_ANY), 0);
+    }
+    CompiledLookup lookup(map_, Use::NullJumps);
+    ASSERT_TRUE(lookup.compile());
+    for (u32 i = 0; i < 200; ++i) {
+        const Key key = key_of(i);
+        lookup.expect_same(&key);
+    }
+}
+
+TEST_P(BpfJitLookup, WhatChangesIsSeen) {
+    constexpr u32 kEntries = 40;
+    make_hash(kEntries);
+    CompiledLookup lookup(map_, Use::ValueJumps);
+    ASSERT_TRUE(lookup.compile());
+    std::mt19937 random(5);
+    for (u32 turn = 0; turn < barebpf::test::rounds(20'000); ++turn) {
+        const Key key = key_of(random() % (2 * kEntries));
+        random() % 2 ? update(key, turn) : erase(key);
+        host::RcuReadGuard guard;
+        lookup.expect_same(&key);
+        const Key other = key_of(random() % (2 * kEntries));
+        lookup.expect_same(&other);
+    }
+}
+
+// The one element of a map has one key, then the other, and is looked for under a key made of both, which has their tag
+// and bucket: its words may be there one after the other, but not in one version of the bucket. (A key of one word is
+// read at once.)
+class BpfJitMixedKeys : public barebpf::test::WithMap<> {
+protected:
+    void SetUp() override {
+        make(barebpf::test::map_attr(BPF_MAP_TYPE_HASH, sizeof(Key), 8, 1));
+        std::mt19937_64 random(3);
+        first_ = {{random(), random()}};
+        do {
+            second_ = {{random(), random()}};
+            mixed_ = {{first_.words[0], second_.words[1]}};
+        } while (tag_of(second_) != tag_of(first_) || tag_of(mixed_) != tag_of(first_));
+        lookup_.emplace(map_, Use::Returned);
+        ASSERT_TRUE(lookup_->compile());
+    }
+    void TearDown() override {
+        lookup_.reset();
+        WithMap::TearDown();
+    }
+    u64 tag_of(const Key& key) const {
+        return hashtab::hash_to_bucket<16>(static_cast<HashMap*>(map_), &key).tag;
+    }
+    void put(const Key& key, const Key& in_place_of) {
+        const u64 value = 1;
+        map_->ops->erase(map_, &in_place_of);
+        map_->ops->update(map_, &key, &value, BPF_ANY);
+    }
+    bool finds_mixed() {
+        Key key = mixed_;
+        return lookup_->run(&key, 0) != 0;
+    }
+
+    Key first_, second_, mixed_;
+    std::optional<CompiledLookup> lookup_;
+};
+
+TEST_F(BpfJitMixedKeys, AreNotFoundBesideAWriter) {
+    Atomic<u32> found{};
+    barebpf::test::run_on_cpus(barebpf::test::cpus_up_to(2), [&](u32 cpu) {
+        for (u32 turn = 0; turn < barebpf::test::rounds(200'000); ++turn) {
+            {
+                host::Cpu::Pin pin;
+                host::RcuReadGuard guard;
+                if (cpu == 0) {
+                    turn % 2 ? put(first_, second_) : put(second_, first_);
+                } else if (finds_mixed()) {
+                    found.fetch_add(1, Order::Relaxed);
+                }
+            }
+            if (turn % 64 == 0) host::Cpu::yield_point();
+        }
+    });
+    EXPECT_EQ(found.load(Order::Relaxed), 0u);
+}
+
+TEST_F(BpfJitMixedKeys, AreNotFoundWhereAnNmiWrites) {
+    host::Cpu::Pin pin;
+    host::RcuReadGuard guard;
+    u32 found = 0;
+    auto operation = [&] {
+        put(first_, second_);
+        found += finds_mixed();
+    };
+    const auto call = [](void* self) { (*static_cast<decltype(operation)*>(self))(); };
+    if (!barebpf::test::trace.record(inject::Trace::Where::Everywhere, call, &operation)) {
+        GTEST_SKIP() << "needs single steps";
+    }
+    inject::at_each_instruction(barebpf::test::trace, host::cpu_id(), operation,
+                                [&] { put(second_, first_); });
+    EXPECT_EQ(found, 0u);
+}
+
+// ── LPM ───────────────────────────────────────────────────────────────────────────────────────
+
+struct Prefix {
+    u32 length;
+    u32 address;  // first byte first
+};
+Prefix prefix_of(u32 address, u32 length) {
+    return {length, __builtin_bswap32(address)};
+}
+
+class BpfJitLpmLookup : public barebpf::test::WithMap<> {
+protected:
+    void make_trie() {
+        make(barebpf::test::map_attr(BPF_MAP_TYPE_LPM_TRIE, sizeof(Prefix), 8, 1 << 16,
+                                     BPF_F_NO_PREALLOC));
+    }
+    void add(u32 address, u32 length) {
+        const Prefix prefix = prefix_of(address, length);
+        const u64 value = u64{address} << 8 | length;
+        host::RcuReadGuard guard;
+        ASSERT_EQ(map_->ops->update(map_, &prefix, &value, BPF_ANY), 0);
+    }
+    // All first 16 bits are those of few blocks.
+    void add_some(u32 count) {
+        for (u32 i = 0; i < count; ++i) {
+            const bool deep = random_() % 8 == 0;
+            add(address(), deep ? 25 + random_() % 8 : 4 + random_() % 21);
+            if (i % 64 == 0) host::Cpu::yield_point();
+        }
+    }
+    u32 address() {
+        return 0x0a000000 + (random_() % 16 << 16 | random_() % 16 << 12 | random_() % 4096);
+    }
+    void expect_same(CompiledLookup& lookup, u32 count) {
+        host::RcuReadGuard guard;
+        for (u32 i = 0; i < count; ++i) {
+            const Prefix key = prefix_of(address(), 32);
+            lookup.expect_same(&key);
+        }
+        const Prefix elsewhere = prefix_of(0xc0a80101, 32);
+        lookup.expect_same(&elsewhere);
+        const Prefix shorter = prefix_of(address(), 20);  // which a program may look for
+        lookup.expect_same(&shorter);
+    }
+
+    std::mt19937 random_{7};
+};
+
+TEST_F(BpfJitLpmLookup, AgreesWithTheMapsOwn) {
+    make_trie();
+    auto* trie = static_cast<LpmTrie*>(map_);
+    for (const Use use : kUses) {
+        CompiledLookup lookup(map_, use);
+        ASSERT_TRUE(lookup.compile());
+        expect_same(lookup, 100);  // nothing or little is there, and no table
+        add_some(100);
+        expect_same(lookup, 1000);
+    }
+    trie->grow_at.store(1, Order::Relaxed);
+    add_some(1500);
+    ASSERT_NE(trie->shortcut.get_locked(), nullptr);
+    for (const Use use : kUses) {
+        CompiledLookup lookup(map_, use);
+        ASSERT_TRUE(lookup.compile());
+        expect_same(lookup, 3000);
+        add_some(100);
+        expect_same(lookup, 1000);
+    }
+}
+
+TEST_F(BpfJitLpmLookup, MostCallNothing) {
+    make_trie();
+    if (map_->ops->lookup_shape == LookupShape::Call) GTEST_SKIP() << "without POPCNT";
+    auto* trie = static_cast<LpmTrie*>(map_);
+    trie->grow_at.store(1, Order::Relaxed);
+    add(0x0a000000, 8);
+    for (u32 i = 0; i < 2000; ++i) add(address() & ~0xffu, 24);
+    ASSERT_NE(trie->shortcut.get_locked(), nullptr);
+    CompiledLookup lookup(map_, Use::NullJumps);
+    ASSERT_TRUE(lookup.compile());
+    calls = 0;
+    expect_same(lookup, 1000);
+    EXPECT_LT(calls, 10u);
+    EXPECT_GT(calls, 0u);
+}
+
+}  // namespace
+}  // namespace barebpf::x86
