@@ -44,6 +44,8 @@ struct LpmLookupLayout {
     static constexpr s32 kByte = lpm::kLengthBytes + lpm::kWideByte;
     // In the table and in a node.
     static constexpr s32 kPlaces = __builtin_offsetof(lpm::Shortcut, places);
+    static constexpr s32 kLines[] = {lpm::kWideForReaders + lpm::kLine,
+                                     lpm::kWideForReaders + 2 * lpm::kLine};  // to ask for
     static constexpr s32 kUpto = __builtin_offsetof(lpm::Wide, upto);
     static constexpr s32 kEnds = __builtin_offsetof(lpm::Wide, ends);
     static constexpr s32 kEntries = __builtin_offsetof(lpm::Wide, entries);

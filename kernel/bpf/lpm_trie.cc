@@ -44,14 +44,20 @@ bool make_parts(LpmTrie* trie) {
         sizes[kLeafClass + 1 + i] = static_cast<u32>(align_up(node_bytes(kNodeCapacities[i]), 8));
     }
     for (u32 i = 0; i < kWideClasses; ++i) {
-        sizes[kWideClass + i] = static_cast<u32>(align_up(wide_bytes(kWideCapacities[i]), 64));
+        sizes[kWideClass + i] = static_cast<u32>(align_up(wide_bytes(kWideCapacities[i]), kLine));
     }
     u32 classes = kWideClass + kWideClasses;
     if (!is_direct(trie)) {
         for (u32 i = 0; i < kSummaryClasses; ++i) sizes[kSummaryClass + i] = kSummaryBytes[i];
         classes = has_summaries(trie) ? kSummaryClass + kSummaryClasses : kWideClass;
     }
-    if (!trie->space.create(sizes, classes, value_bytes(trie), trie->memory)) return false;
+    // What readers need of a wide node begins with a cache line.
+    const ObjectSpace::Layout layout{
+        .side = value_bytes(trie),
+        .lead_from = is_direct(trie) ? kWideClass : classes,
+        .lead = kLine - kWideForReaders,
+    };
+    if (!trie->space.create(sizes, classes, layout, trie->memory)) return false;
     // What an update in an NMI takes, should it be the first.
     host::Cpu::Pin pin;
     return trie->space.refill(kLeafClass) && trie->space.refill(kLeafClass + 1) &&
@@ -133,9 +139,9 @@ void* lookup4(Map* map, const void* key_bytes) {
     if (UNLIKELY(!table)) return look_further(trie, key, nullptr);
     const u32 place = Shortcut::place_of(key + kLengthBytes);
     const Wide* wide = table->wide(place).load(Order::Acquire);
-    // Where the run is likely to be; most nodes have two lines or four.
-    __builtin_prefetch(reinterpret_cast<const u8*>(wide) + 64);
-    __builtin_prefetch(reinterpret_cast<const u8*>(wide) + 128);
+    // Where the run is likely to be; most nodes have three lines.
+    __builtin_prefetch(reinterpret_cast<const u8*>(wide) + kWideForReaders + kLine);
+    __builtin_prefetch(reinterpret_cast<const u8*>(wide) + kWideForReaders + 2 * kLine);
     const size_t run = run_at<Bits>(wide, key[kLengthBytes + kWideByte]);
     const u32 entry = wide->entry(run).load(Order::Acquire);
     if (UNLIKELY(!(entry & kShortLeaf))) return look_further(trie, key, wide);

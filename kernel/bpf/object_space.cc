@@ -12,11 +12,12 @@ using host::Guard;
 using host::IrqSave;
 using host::Order;
 
-bool ObjectSpace::create(const u32* sizes, u32 classes, u32 side, host::MemoryOwner& owner) {
+bool ObjectSpace::create(const u32* sizes, u32 classes, const Layout& layout,
+                         host::MemoryOwner& owner) {
     owner_ = &owner;
-    side_ = side;
-    side_step_ = side / kNumberStep;
-    first_step_ = side ? sizes[0] / kNumberStep : kScale;
+    layout_ = layout;
+    side_step_ = layout.side / kNumberStep;
+    first_step_ = layout.side ? sizes[0] / kNumberStep : kScale;
     Table* table = larger_table(kFirstTable);
     if (!table) return false;
     use_table(table);
@@ -135,11 +136,12 @@ ObjectSpace::Run ObjectSpace::carve(u32 size_class) {
 
 // The wanted size, or less where the host has no such piece; at least one object.
 bool ObjectSpace::alloc_chunk(u32 size_class, NewChunk* made) {
-    const size_t stride = sizes_[size_class] + (has_sides(size_class) ? side_ : 0);
+    const size_t stride = sizes_[size_class] + (has_sides(size_class) ? layout_.side : 0);
+    const size_t before = lead(size_class);
     for (size_t want = made->bytes;; want /= 2) {
-        const size_t objects = want / stride ? want / stride : 1;
+        const size_t objects = want >= before + stride ? (want - before) / stride : 1;
         made->objects = static_cast<u32>(objects);
-        made->bytes = align_up(objects * stride, 8);
+        made->bytes = before + align_up(objects * stride, 8);
         made->base = static_cast<u8*>(host::alloc(made->bytes, AllocContext::Atomic, *owner_));
         if (made->base) return true;
         if (objects == 1 || want <= kMinChunk) return false;
@@ -179,11 +181,11 @@ void ObjectSpace::install_chunk(u32 size_class, const NewChunk& made) {
     const auto base = reinterpret_cast<uintptr_t>(made.base);
     table->zeros[number].store(base - size_t{first} * step, Order::Relaxed);
     if (has_sides(size_class)) {
-        const uintptr_t sides = base + made.bytes - size_t{made.objects} * side_;
+        const uintptr_t sides = base + made.bytes - size_t{made.objects} * layout_.side;
         table->sides()[number].store(sides - size_t{first} * side_step_, Order::Relaxed);
     }
     Fresh& fresh = fresh_[size_class];
-    fresh.next = first;
+    fresh.next = first + lead(size_class) / kScale;
     fresh.left = made.objects;
     fresh.bytes += made.bytes;
 }

@@ -58,9 +58,15 @@ public:
     static constexpr u32 kOffsetBits = 18;
     static constexpr u32 kChunkShift = kOffsetBits + 2;
 
-    // Sizes in bytes, multiples of 8; `side` is that of the other part of objects of the first class, which may then be
-    // a multiple of 4 itself, or 0. False: no memory, nothing left behind.
-    [[nodiscard]] bool create(const u32* sizes, u32 classes, u32 side, host::MemoryOwner& owner);
+    // What create() is told beyond sizes.
+    struct Layout {
+        u32 side;  // bytes of the other part of objects of the first class, which may then have a multiple of 4; or 0
+        u32 lead_from;  // from that class on the first object of a chunk stands
+        u32 lead;  // so many bytes, a multiple of 8, behind its begin (which is aligned as host::alloc() says)
+    };
+    // Sizes in bytes, multiples of 8. False: no memory, nothing left behind.
+    [[nodiscard]] bool create(const u32* sizes, u32 classes, const Layout& layout,
+                              host::MemoryOwner& owner);
 
     // Nobody allocates or frees any more; process context, others may have the CPU in between. False: a
     // callback is in flight, try again after a grace period. True for a space never created, too.
@@ -179,7 +185,8 @@ private:
         const uintptr_t zero = zeros[tagged >> kChunkShift].load(host::Order::Relaxed);
         return reinterpret_cast<u8*>(zero + tagged * step) - kTag * step;
     }
-    bool has_sides(u32 size_class) const { return side_ && size_class == 0; }
+    bool has_sides(u32 size_class) const { return layout_.side && size_class == 0; }
+    u32 lead(u32 size_class) const { return size_class >= layout_.lead_from ? layout_.lead : 0; }
     // From one object's number to the next.
     u32 number_step(u32 size_class) const {
         return has_sides(size_class) ? kNumberStep : sizes_[size_class] / kScale;
@@ -204,7 +211,7 @@ private:
     u32 first_step_ = 0;  // bytes for each number
     u32 side_step_ = 0;
     host::Atomic<Table*> table_{};
-    u32 side_ = 0;
+    Layout layout_{};
     u32 classes_ = 0;
     u32 sizes_[kMaxClasses] = {};
     PercpuFreelist free_[kMaxClasses];

@@ -15,7 +15,7 @@ class ObjectSpaceTest : public ::testing::Test {
 protected:
     static constexpr u32 kSizes[] = {16, 32, 208, 5000, 3u << 20};
 
-    void SetUp() override { ASSERT_TRUE(space_.create(kSizes, 5, 0, owner_)); }
+    void SetUp() override { ASSERT_TRUE(space_.create(kSizes, 5, {}, owner_)); }
     void TearDown() override {
         while (!space_.try_destroy()) host::rcu_barrier();
         EXPECT_EQ(owner_.bytes(), u64{0});
@@ -60,7 +60,7 @@ TEST(ObjectSpaceSides, PartsAreDistinctAndDense) {
     host::Cpu::Entry inside;
     host::MemoryOwner owner;
     ObjectSpace space;
-    ASSERT_TRUE(space.create(kSizes, 2, kSide, owner));
+    ASSERT_TRUE(space.create(kSizes, 2, {.side = kSide}, owner));
     const auto alloc = [&](u32 size_class) {
         const u32 number = space.alloc(size_class);
         if (number) return number;
@@ -102,6 +102,37 @@ TEST(ObjectSpaceSides, PartsAreDistinctAndDense) {
         for (u32 i = 0; i < kSide; ++i) ASSERT_EQ(space.side(number)[i], number >> 2 & 0xff);
         space.free_rcu(number);
     }
+    while (!space.try_destroy()) host::rcu_barrier();
+    EXPECT_EQ(owner.bytes(), u64{0});
+}
+
+// Of some classes all objects stand so far behind the begin of a cache line; they fill their chunk all the same.
+TEST(ObjectSpaceLead, ObjectsStandBehindIt) {
+    static constexpr u32 kSizes[] = {16, 128, 192, 3136};
+    static constexpr u32 kLead = 40;
+    host::Cpu::Entry inside;
+    host::MemoryOwner owner;
+    ObjectSpace space;
+    ASSERT_TRUE(space.create(kSizes, 4, {.lead_from = 1, .lead = kLead}, owner));
+    std::set<u8*> seen;
+    for (u32 c = 0; c < 4; ++c) {
+        for (u32 i = 0; i < test::rounds(20'000); ++i) {
+            u32 number = space.alloc(c);
+            if (!number && space.refill(c)) number = space.alloc(c);
+            ASSERT_NE(number, 0u);
+            u8* object = space.at(number);
+            ASSERT_EQ(reinterpret_cast<uintptr_t>(object) % (c ? 64 : 16), c ? kLead : 0u);
+            ASSERT_EQ(reinterpret_cast<u8*>(space.object(number)), object);
+            std::memset(object + 8, 0xff, kSizes[c] - 8);
+            seen.insert(object);
+            const auto next = seen.upper_bound(object);
+            if (next != seen.end()) {
+                ASSERT_GE(*next - object, kSizes[c]);
+            }
+        }
+    }
+    EXPECT_EQ(seen.size(), 4 * test::rounds(20'000));
+    EXPECT_LT(owner.bytes(), test::rounds(20'000) * (16 + 128 + 192 + 3136) * 5 / 4);
     while (!space.try_destroy()) host::rcu_barrier();
     EXPECT_EQ(owner.bytes(), u64{0});
 }

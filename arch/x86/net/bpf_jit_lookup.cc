@@ -72,8 +72,7 @@ void Lowering::lookup_lpm4(Label call) {
     jump_if(Condition::Equal, call, [&] { out_.test(Width::W64, table, table); });
     out_.movzx(node, Width::W16, Memory(kKey, L::kFirstBits));
     out_.mov(Width::W64, node, Memory(table, node, Scale::X8, L::kPlaces));
-    out_.prefetch(Memory(node, 64));
-    out_.prefetch(Memory(node, 128));
+    for (const s32 line : L::kLines) out_.prefetch(Memory(node, line));
     out_.movzx(word, Width::W8, Memory(kKey, L::kByte));
     out_.mov(Width::W32, entry, word);
     out_.shr(Width::W32, word, 5);
