@@ -46,7 +46,7 @@ struct LpmLookupLayout {
     static constexpr s32 kPlaces = __builtin_offsetof(lpm::Shortcut, places);
     static constexpr s32 kLines[] = {lpm::kWideForReaders + lpm::kLine,
                                      lpm::kWideForReaders + 2 * lpm::kLine};  // to ask for
-    static constexpr s32 kUpto = __builtin_offsetof(lpm::Wide, upto);
+    static constexpr s32 kAfter = __builtin_offsetof(lpm::Wide, after);
     static constexpr s32 kEnds = __builtin_offsetof(lpm::Wide, ends);
     static constexpr s32 kEntries = __builtin_offsetof(lpm::Wide, entries);
     // Of an entry: what says that it is a leaf, its chunk, and bytes from value to value for each number.

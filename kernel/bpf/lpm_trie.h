@@ -126,7 +126,7 @@ struct Wide {
     u16 deep;   // so many entries may be
     u32 cover;  // a prefix of 8 to 16 bits that runs have where none of the node's own is (lpm_shortcut.h)
     // From here on a cache line begins: what stands before is for writers, and readers reach fewer lines.
-    u8 upto[8];
+    u8 after[8];
     u32 ends[8];
     Atomic<u32> entries[1];
 
@@ -137,7 +137,7 @@ struct Wide {
 inline constexpr u32 kWideHeader = 64;
 static_assert(__builtin_offsetof(Wide, entries) == kWideHeader);
 inline constexpr u32 kLine = 64;
-inline constexpr u32 kWideForReaders = __builtin_offsetof(Wide, upto);
+inline constexpr u32 kWideForReaders = __builtin_offsetof(Wide, after);
 ALWAYS_INLINE const Atomic<u32>& Wide::entry(size_t run) const {
     const u8* base = reinterpret_cast<const u8*>(this) + kWideHeader;
     return host::atomic_at<u32>(base + run * sizeof(u32));

@@ -40,12 +40,11 @@ ALWAYS_INLINE bool is_direct(const LpmTrie* trie) {
 ALWAYS_INLINE bool is_wide(const Node* node) {
     return node->header.size_class >= kWideClass;
 }
-// The run that a value of the byte is in: how many end before it, those up to the end of its word less those
-// from it on.
+// The run that a value of the byte is in, counted from the last: as many end from it on as do in its word and behind that.
 template <class Bits = PortableBits>
 ALWAYS_INLINE size_t run_at(const Wide* wide, size_t slot) {
-    return Bits::less_count(wide->upto[slot / 32],
-                            Bits::shift_right32(wide->ends[slot / 32], static_cast<u32>(slot)));
+    return Bits::add_count(wide->after[slot / 32],
+                           Bits::shift_right32(wide->ends[slot / 32], static_cast<u32>(slot)));
 }
 ALWAYS_INLINE u32 load_run(const Wide* wide, u32 slot) {
     return wide->entries[run_at(wide, slot)].load(Order::Acquire);

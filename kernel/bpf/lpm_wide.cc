@@ -39,16 +39,25 @@ public:
         return false;
     }
     void finish() {
-        u32 ended = 0;
-        for (u32 i = 0; i < kWords; ++i) {
-            ended += count_bits32(made_->ends[i]);
-            made_->upto[i] = static_cast<u8>(ended);
+        u32 behind = 0;
+        for (u32 i = kWords; i-- > 0;) {
+            made_->after[i] = static_cast<u8>(behind);
+            behind += count_bits32(made_->ends[i]);
         }
+        reverse_runs();
         made_->runs = static_cast<u16>(runs_);
         made_->header.half = static_cast<u16>(runs_ + hidden_);
     }
 
 private:
+    void reverse_runs() {
+        for (u32 i = 0, j = runs_; i + 1 < j; ++i) {
+            const u32 entry = made_->entries[i].load(Order::Relaxed);
+            made_->entries[i].store(made_->entries[--j].load(Order::Relaxed), Order::Relaxed);
+            made_->entries[j].store(entry, Order::Relaxed);
+        }
+    }
+
     Wide* made_;
     u32 runs_ = 0;
     u32 hidden_ = 0;
@@ -70,8 +79,8 @@ u32 cover_in(const LpmTrie* trie, const Wide* wide, u32 slot, u32 below) {
 }
 
 Atomic<u32>* find_in(const LpmTrie* trie, Wide* wide, const Range& range) {
-    size_t i = run_at(wide, range.first);
-    for (const size_t last = run_at(wide, range.last); i < wide->count(); ++i) {
+    size_t i = run_at(wide, range.last);
+    for (const size_t last = run_at(wide, range.first); i < wide->count(); ++i) {
         if (i > last && i < wide->runs) i = wide->runs;
         if (i == wide->count()) break;
         const u32 entry = load(wide, i);
@@ -135,12 +144,12 @@ WideChange::Painted WideChange::paint(const LpmTrie* trie, WideWriter& writer) c
 
     const bool holes = old && trie->holes.load(Order::Relaxed);
     Painted painted{};
-    u32 here = 0, run = 0;
+    u32 here = 0, left = old ? old->runs : 0;
     for (u32 i = 0; i < kWords; ++i) {
-        for (u32 left = places[i]; left; left &= left - 1) {
-            const u32 slot = 32 * i + lowest_bit(left);
+        for (u32 bits = places[i]; bits; bits &= bits - 1) {
+            const u32 slot = 32 * i + lowest_bit(bits);
             if (has(starts, slot)) {
-                here = old ? load(old, run++) : 0;
+                here = old ? load(old, --left) : 0;
                 if (UNLIKELY(holes && !here)) here = cover_in(trie, old, slot, kDeep);
                 if (old && here == old->cover) here = 0;
             }

@@ -5,10 +5,11 @@
 //
 //     the 256 values of the byte, in runs that have the same longest prefix
 //
-//     ends     0 0 0 0 1 0 0 1 0 1 0 0 0 ...      256 bits: where a run ends, but for the last; `upto`: how
-//                                                 many do so up to the end of each of the eight words
+//     ends     0 0 0 0 1 0 0 1 0 1 0 0 0 ...      256 bits: where a run ends, but for the last; `after`: how
+//                                                 many do so behind each of the eight words
 //     entries  [ leaf /20 | leaf /23 | deep | leaf /20 | ... ][ hidden, hidden ... ]
-//                one of each run, 0: no prefix of these        prefixes that longer ones cover in whole
+//                one of each run, the last run's first;        prefixes that longer ones cover in whole
+//                0: no prefix of these
 //
 // An entry is deep if it leads to prefixes longer than 24 bits: a node, or the leaf of a single one; its run
 // is one value. What it does not cover is what would be there without it, and is looked for among all

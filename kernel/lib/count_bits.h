@@ -14,10 +14,8 @@ constexpr u32 count_bits32(u32 x) {
 
 // For words of 32 bits; shifts by `by` modulo 32. arch/bit_instructions.h may have faster ones.
 struct PortableBits {
-    // The first less the number of set bits of the second.
-    static constexpr u64 less_count(u64 from, u64 x) {
-        return from - count_bits32(static_cast<u32>(x));
-    }
+    // The first and the number of set bits of the second.
+    static constexpr u64 add_count(u64 to, u64 x) { return to + count_bits32(static_cast<u32>(x)); }
     static constexpr u64 shift_right32(u32 x, u32 by) { return x >> (by & 31); }
 };
 

@@ -51,6 +51,7 @@ public:
     void mov(Width width, Register dst, s32 immediate);  // sign-extended to the width
     void mov(Width width, const Memory& dst, s32 immediate);
     void mov64(Register dst, u64 immediate);  // always the ten-byte form
+    void mov_absolute(u64 address);           // rax = the eight bytes at that address
     // The shortest way to a constant. May use xor, which changes the flags.
     void load_constant(Register dst, u64 value);
     // As load_constant, but the flags survive.

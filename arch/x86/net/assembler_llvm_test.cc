@@ -518,6 +518,8 @@ TEST_F(Llvm, Atomics) {
                 form(two("xchg", text(w, memory), name(reg, w)),
                      [&](Assembler& out) { out.xchg(w, memory, reg); });
             }
+    form("movabs rax, qword ptr [0x123456789abcdef]",
+         [](Assembler& out) { out.mov_absolute(0x123456789abcdef); });
     form("lfence", [](Assembler& out) { out.lfence(); });
     form("sfence", [](Assembler& out) { out.sfence(); });
     form("mfence", [](Assembler& out) { out.mfence(); });

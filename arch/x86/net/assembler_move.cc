@@ -53,6 +53,14 @@ void Assembler::mov(Width width, const Memory& dst, s32 immediate) {
     emit(ins);
 }
 
+// MOV RAX, moffs64: REX.W A1
+void Assembler::mov_absolute(u64 address) {
+    Instruction ins;
+    ins.plain({0xA1}, Width::W64);
+    ins.put64(address);
+    emit(ins);
+}
+
 // MOV r64, imm64: REX.W B8+r io
 void Assembler::mov64(Register dst, u64 immediate) {
     Instruction ins;

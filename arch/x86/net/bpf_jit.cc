@@ -189,6 +189,7 @@ Result<void> compile(Prog* prog, LowerOptions options) {
     compute_liveness(unit);
     remove_dead_code(unit);
     if (remove_dead_stores(unit)) remove_dead_code(unit);
+    if (options.bmi2) sink_operands(unit);
     if (!allocate_layout(unit, work, prog->memory) ||
         !prog->jit.insn_offset.allocate(unit.count, kMaySleep, prog->memory) ||
         !prog->jit.func_offset.allocate(prog->subprogs.size(), kMaySleep, prog->memory))

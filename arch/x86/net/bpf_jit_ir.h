@@ -50,8 +50,8 @@ enum class Kind : u8 {
     Branch,        // if (lhs `code` rhs)
     BranchConst,   // if (lhs `code` imm)
     BranchMem,     // if (*(size*)address `code` imm)
-    CallHelper,    // prog->calls[imm]
-    CallSubprog,   // the one at target
+    CallHelper,  // prog->calls[imm]; look-ups may have their key `at` the stack, their map made by the Op `target`
+    CallSubprog,  // the one at target
     TailCall,
     Exit,
 };
@@ -121,5 +121,9 @@ bool remove_dead_stores(Unit& unit);  // to the stack; whether there were any
 
 // bpf_jit_fuse.cc
 void fuse(Unit& unit);
+
+// bpf_jit_lookup.cc; after all others
+u32 count_lookups(const Unit& unit);  // calls that might be written out
+void sink_operands(Unit& unit);       // of those, to where the call is
 
 }  // namespace barebpf::x86

@@ -11,7 +11,7 @@
 //       ... uses the value   +------> miss:   nothing chained, nothing changed? else call
 //                                             xor eax, eax ----> where null goes
 //
-// The map stays in rdi and the key in rsi until then. The rest of R0 to R5 is free, as with any call, and so are r9 to
+// The map stays in rdi and the key in rsi until then, if they are needed there at all. The rest of R0 to R5 is free, as with any call, and so are r9 to
 // r11: a function with a call has none of R6 to R9 there.
 #include "arch/x86/net/bpf_jit_lower.h"
 #include "kernel/bpf/lookup_layout.h"
@@ -20,6 +20,9 @@ namespace barebpf::x86 {
 
 static constexpr Register kMap = Register::Rdi, kKey = Register::Rsi;
 static constexpr Register kVersion = Register::R8, kWords[] = {Register::R9, Register::R10};
+
+// The map's address: in its register, not made by an Op that has gone. (The first Op stays.)
+static constexpr u32 kInRegister = 0;
 
 static LookupShape shape_of(const Unit& unit, const Op& op) {
     if (op.kind != Kind::CallHelper || static_cast<u64>(op.imm) >= unit.prog->calls.size())
@@ -35,6 +38,56 @@ u32 count_lookups(const Unit& unit) {
 
 bool Lowering::is_written_out(const Op& op) const {
     return options_.bmi2 && shape_of(unit_, op) != LookupShape::Call;
+}
+
+// The operand's definition, if nothing between it and the call looks at it and nobody comes in between; else `call`.
+static u32 definition_before(const Unit& unit, u32 call, Reg operand) {
+    for (u32 i = call; i > 0 && !unit.ops[i].leader; i--) {
+        const Op& op = unit.ops[i - 1];
+        if (leaves_block(op)) return call;
+        if (defs(op) & reg_bit(operand)) return i - 1;
+        if (uses(op) & reg_bit(operand)) return call;
+    }
+    return call;
+}
+
+static bool is_stack_address(const Op& op) {
+    if (op.kind == Kind::AluConst)
+        return op.code == BPF_ADD && op.wide && op.lhs == BPF_REG_10 && fits_s32(op.imm);
+    return op.kind == Kind::Lea && op.wide && op.at.base == BPF_REG_10 && op.at.index == kNoReg;
+}
+
+// A key on the stack needs no register, nor does the address of an LPM trie, before the call itself: each is one more for
+// the look-ups that the processor has under way.
+void sink_operands(Unit& unit) {
+    for (u32 i = 0; i < unit.count; i++) {
+        Op& call = unit.ops[i];
+        const LookupShape shape = shape_of(unit, call);
+        if (shape == LookupShape::Call) continue;
+        call.target = kInRegister;
+        Op& key = unit.ops[definition_before(unit, i, BPF_REG_2)];
+        if (is_stack_address(key)) {
+            call.at.base = BPF_REG_10;
+            call.at.disp = key.kind == Kind::Lea ? key.at.disp : static_cast<s32>(key.imm);
+            key.kind = Kind::Nop;
+        }
+        const u32 map = definition_before(unit, i, BPF_REG_1);
+        if (shape != LookupShape::Lpm4 || map == kInRegister) continue;
+        if (unit.ops[map].kind != Kind::MovConst) continue;
+        call.target = map;
+        unit.ops[map].kind = Kind::Nop;
+    }
+}
+
+Memory Lowering::key_of(const Op& op, s32 offset) const {
+    if (op.at.base == BPF_REG_10) return Memory(x(BPF_REG_10), op.at.disp + offset);
+    return Memory(kKey, offset);
+}
+
+// rax = a word of the map.
+void Lowering::load_of_map(const Op& op, s32 offset) {
+    if (op.target == kInRegister) return out_.mov(Width::W64, Register::Rax, Memory(kMap, offset));
+    out_.mov_absolute(static_cast<u64>(unit_.ops[op.target].imm + offset));
 }
 
 // The branch behind a call that asks whether the result is null, and nothing else comes there; or `i`.
@@ -63,43 +116,43 @@ void Lowering::jump_if(Condition condition, Label target, Compare compare) {
 }
 
 // A wide node of an LPM trie, lpm_wide.h: the run of the key's third byte.
-void Lowering::lookup_lpm4(Label call) {
+void Lowering::lookup_lpm4(const Op& op, Label call) {
     using L = LpmLookupLayout;
     constexpr Register table = Register::Rax, node = Register::Rcx, word = Register::Rdx;
-    constexpr Register entry = Register::Rax, values = Register::Rcx;
-    jump_if(Condition::NotEqual, call, [&] { out_.cmp(Width::W32, Memory(kKey, 0), L::kKeyBits); });
-    out_.mov(Width::W64, table, Memory(kMap, L::kTable));
+    constexpr Register run = Register::Rax, entry = Register::Rdx, chunk = Register::Rcx;
+    jump_if(Condition::NotEqual, call, [&] { out_.cmp(Width::W32, key_of(op, 0), L::kKeyBits); });
+    load_of_map(op, L::kTable);
     jump_if(Condition::Equal, call, [&] { out_.test(Width::W64, table, table); });
-    out_.movzx(node, Width::W16, Memory(kKey, L::kFirstBits));
+    out_.movzx(node, Width::W16, key_of(op, L::kFirstBits));
     out_.mov(Width::W64, node, Memory(table, node, Scale::X8, L::kPlaces));
     for (const s32 line : L::kLines) out_.prefetch(Memory(node, line));
-    out_.movzx(word, Width::W8, Memory(kKey, L::kByte));
-    out_.mov(Width::W32, entry, word);
+    out_.movzx(word, Width::W8, key_of(op, L::kByte));
+    out_.mov(Width::W32, run, word);
     out_.shr(Width::W32, word, 5);
-    out_.shiftx(Shift::Shr, Width::W32, entry, Memory(node, word, Scale::X4, L::kEnds), entry);
-    out_.movzx(word, Width::W8, Memory(node, word, Scale::X1, L::kUpto));
-    out_.popcnt(Width::W32, entry, entry);
-    out_.sub(Width::W32, word, entry);
-    out_.mov(Width::W32, entry, Memory(node, word, Scale::X4, L::kEntries));
+    out_.shiftx(Shift::Shr, Width::W32, run, Memory(node, word, Scale::X4, L::kEnds), run);
+    out_.popcnt(Width::W32, run, run);
+    // At most 255, so eight bits do, and the rest is 0.
+    out_.add(Width::W8, run, Memory(node, word, Scale::X1, L::kAfter));
+    out_.mov(Width::W32, entry, Memory(node, run, Scale::X4, L::kEntries));
     jump_if(Condition::Equal, call, [&] { out_.test(Width::W8, entry, L::kLeafBit); });
-    out_.mov(Width::W64, values, Memory(kMap, L::kChunks));
-    out_.mov(Width::W32, word, entry);
-    out_.shr(Width::W32, word, L::kChunkShift);
-    out_.mov(Width::W64, word, Memory(values, word, Scale::X8, 0));
+    load_of_map(op, L::kChunks);
+    out_.mov(Width::W32, chunk, entry);
+    out_.shr(Width::W32, chunk, L::kChunkShift);
+    out_.mov(Width::W64, chunk, Memory(Register::Rax, chunk, Scale::X8, 0));
     static_assert(L::kValueStep == 2);
     out_.lea(Width::W64, Register::Rax,
-             Memory(word, entry, Scale::X2, -L::kValueStep * L::kLeafBit));
+             Memory(chunk, entry, Scale::X2, -L::kValueStep * L::kLeafBit));
 }
 
 // rax = the upper half of the hash's product, as upper_hash_key().
-void Lowering::hash_key(u32 key_size) {
+void Lowering::hash_key(const Op& op, u32 key_size) {
     using L = HashLookupLayout;
     const Width width = key_size == 4 ? Width::W32 : Width::W64;
-    out_.mov(width, kWords[0], Memory(kKey, 0));
+    out_.mov(width, kWords[0], key_of(op, 0));
     out_.mov(Width::W64, Register::Rax, kWords[0]);
     out_.xor_(Width::W64, Register::Rax, Memory(kMap, L::kSeedA));
     if (key_size == 16) {
-        out_.mov(Width::W64, kWords[1], Memory(kKey, 8));
+        out_.mov(Width::W64, kWords[1], key_of(op, 8));
         out_.mov(Width::W64, Register::Rdx, kWords[1]);
         out_.xor_(Width::W64, Register::Rdx, Memory(kMap, L::kSeedB));
         out_.mul(Width::W64, Register::Rdx);
@@ -120,10 +173,10 @@ void Lowering::multiply_by_stride(u32 key_size) {
 }
 
 // The first element with the key's tag is it, or none has the tag: lookup() of hashtab_lookup.h.
-void Lowering::lookup_hash(u32 key_size, Label call, Label miss) {
+void Lowering::lookup_hash(const Op& op, u32 key_size, Label call, Label miss) {
     using L = HashLookupLayout;
-    constexpr Register bucket = Register::Rax, tag = Register::Rdx, each = Register::Rcx;
-    hash_key(key_size);
+    constexpr Register bucket = Register::Rax, tag = Register::Rdx;
+    hash_key(op, key_size);
     out_.mov(Width::W64, tag, Register::Rax);
     out_.shr(Width::W64, tag, L::kTagShift);
     out_.cmp(Width::W32, tag, L::kTagBits);
@@ -132,10 +185,9 @@ void Lowering::lookup_hash(u32 key_size, Label call, Label miss) {
     out_.and_(Width::W64, bucket, Memory(kMap, L::kOffsetMask));
     out_.add(Width::W64, bucket, Memory(kMap, L::kBuckets));
     out_.mov(Width::W32, kVersion, Memory(bucket, L::kVersion));
-    out_.mov(Width::W64, each, Memory(kMap, L::kEachByte));
-    out_.imul(Width::W64, tag, each);
+    out_.imul(Width::W64, tag, Memory(kMap, L::kEachByte));
     out_.xor_(Width::W64, tag, Memory(bucket, L::kTags));
-    out_.add(Width::W64, tag, each);
+    out_.add(Width::W64, tag, Memory(kMap, L::kEachByte));
     jump_if(Condition::Equal, miss, [&] { out_.and_(Width::W64, tag, Memory(kMap, L::kTopBits)); });
     out_.tzcnt(Width::W64, tag, tag);
     out_.shr(Width::W32, tag, 1);
@@ -159,13 +211,14 @@ static u32 key_size_of(LookupShape shape) {
 }
 
 void Lowering::lookup(u32 i) {
-    const LookupShape shape = shape_of(unit_, unit_.ops[i]);
+    const Op& op = unit_.ops[i];
+    const LookupShape shape = shape_of(unit_, op);
     const u32 number = lookups_++;
     const Label call = lookup_label(number, LookupLabel::Call);
     if (shape == LookupShape::Lpm4) {
-        lookup_lpm4(call);
+        lookup_lpm4(op, call);
     } else {
-        lookup_hash(key_size_of(shape), call, lookup_label(number, LookupLabel::Miss));
+        lookup_hash(op, key_size_of(shape), call, lookup_label(number, LookupLabel::Miss));
     }
     null_test_ = null_test_behind(i);
     if (null_test_ != i && unit_.ops[null_test_].code == BPF_JNE) {
@@ -197,7 +250,11 @@ void Lowering::rest_of_lookup(u32 i, u32 number) {
         leave_with_null(i, number);
     }
     out_.bind(call);
-    call_helper(unit_.ops[i]);
+    const Op& op = unit_.ops[i];
+    if (op.at.base == BPF_REG_10) out_.lea(Width::W64, kKey, key_of(op, 0));
+    if (op.target != kInRegister)
+        out_.load_constant(kMap, static_cast<u64>(unit_.ops[op.target].imm));
+    call_helper(op);
     const u32 test = null_test_behind(i);
     if (test != i) {
         const Op& branch = unit_.ops[test];

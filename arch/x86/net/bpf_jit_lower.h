@@ -35,8 +35,6 @@ struct Frame {
 
 inline constexpr u32 kLookupLabels = 3;
 inline constexpr u32 kLookupJumps = 12;  // at most
-// Calls that might be written out.
-u32 count_lookups(const Unit& unit);
 
 class Lowering {
 public:
@@ -128,9 +126,11 @@ private:
     template <class Compare>
     void jump_if(Condition condition, Label target, Compare compare);
     void lookup(u32 i);
-    void lookup_lpm4(Label call);
-    void lookup_hash(u32 key_size, Label call, Label miss);
-    void hash_key(u32 key_size);
+    Memory key_of(const Op& op, s32 offset) const;
+    void load_of_map(const Op& op, s32 offset);
+    void lookup_lpm4(const Op& op, Label call);
+    void lookup_hash(const Op& op, u32 key_size, Label call, Label miss);
+    void hash_key(const Op& op, u32 key_size);
     void multiply_by_stride(u32 key_size);
     void rest_of_lookups(u32 begin, u32 end, u32 number);
     void rest_of_lookup(u32 i, u32 number);

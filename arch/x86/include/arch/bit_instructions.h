@@ -21,9 +21,9 @@ inline bool has_bit_instructions() {
 
 // Only where has_bit_instructions(). As PortableBits of kernel/lib/count_bits.h.
 struct BitInstructions {
-    static ALWAYS_INLINE u64 less_count(u64 from, u64 x) {
-        asm("popcnt %1, %1\n\tsub %1, %0" : "+r"(from), "+r"(x) : : "cc");
-        return from;
+    static ALWAYS_INLINE u64 add_count(u64 to, u64 x) {
+        asm("popcnt %1, %1\n\tadd %1, %0" : "+r"(to), "+r"(x) : : "cc");
+        return to;
     }
     static ALWAYS_INLINE u64 shift_right32(u32 x, u32 by) {
         u64 shifted;
