@@ -64,16 +64,60 @@ Insns uses(Use use) {
     }
 }
 
-// R1: the key. Each but Returned gives the value, or 7.
-Insns program_for(const Map* map, Use use) {
+// Where the program has its key.
+enum class KeyAt : u8 { Register, Stack, StackSeenTwice, OneOfTwo };
+constexpr KeyAt kKeysAt[] = {KeyAt::Register, KeyAt::Stack, KeyAt::StackSeenTwice, KeyAt::OneOfTwo};
+
+// Copies the key behind R1 to the stack: R2.
+Insns copy_key(s32 size, s32 begin) {
     Insns insns;
+    for (s32 i = 0; i < size; i += 4) {
+        insns.push_back(insn(BPF_LDX | BPF_MEM | BPF_W, 3, 1, i, 0));
+        insns.push_back(insn(BPF_STX | BPF_MEM | BPF_W, 10, 3, begin + i, 0));
+    }
+    append(insns, {mov_reg(2, 10), insn(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, begin)});
+    return insns;
+}
+
+// The key behind R1 as R2.
+Insns key_for(const Map* map, KeyAt at) {
+    if (at == KeyAt::Register) return {mov_reg(2, 1)};
+    const s32 size = static_cast<s32>(map->key_size), begin = -size - 16;
+    Insns insns = copy_key(size, begin);
+    // Of odd keys it stays there; others are copied once more, to a place that is zero for odd ones.
+    if (at == KeyAt::OneOfTwo) {
+        const s32 second = begin - size - 16;
+        for (s32 i = 0; i < size; i += 4) {
+            insns.push_back(insn(BPF_ST | BPF_MEM | BPF_W, 10, 0, second + i, 0));
+        }
+        const Insns copy = copy_key(size, second);
+        append(insns, {insn(BPF_LDX | BPF_MEM | BPF_W, 3, 1, size == 8 ? 4 : 0, 0),
+                       insn(BPF_JMP | BPF_JSET | BPF_K, 3, 0, static_cast<s32>(copy.size()), 1)});
+        append(insns, copy);
+    }
+    // Somebody else looks at the address: what it makes of it, nothing, is added to the key.
+    if (at == KeyAt::StackSeenTwice) {
+        append(insns, {mov_reg(3, 2), insn(BPF_ALU64 | BPF_SUB | BPF_X, 3, 10, 0, 0),
+                       insn(BPF_ALU64 | BPF_ADD | BPF_K, 3, 0, 0, -begin),
+                       insn(BPF_LDX | BPF_MEM | BPF_W, 4, 10, begin, 0),
+                       insn(BPF_ALU64 | BPF_ADD | BPF_X, 4, 3, 0, 0),
+                       insn(BPF_STX | BPF_MEM | BPF_W, 10, 4, begin, 0)});
+    }
+    return insns;
+}
+
+// R1: the key. Each but Returned gives the value, or 7.
+Insns program_for(const Map* map, Use use, KeyAt at) {
+    Insns insns;
+    const Insns key = key_for(map, at);
     if (use == Use::InAFunction) {
         insns = {insn(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, 1), exit_insn()};
     } else if (use == Use::AlsoJumpedTo) {
         // No key: to the test behind the call.
-        insns = {mov_imm(0, 0), insn(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 4, 0)};
+        const s32 rest = static_cast<s32>(key.size()) + 3;
+        insns = {mov_imm(0, 0), insn(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, rest, 0)};
     }
-    insns.push_back(mov_reg(2, 1));
+    append(insns, key);
     test::load_imm64(insns, 1, reinterpret_cast<u64>(map));
     insns.push_back(call_helper(0));
     append(insns, uses(use));
@@ -82,8 +126,8 @@ Insns program_for(const Map* map, Use use) {
 
 class CompiledLookup : public TestProgram {
 public:
-    CompiledLookup(Map* map, Use use)
-        : TestProgram(program_for(map, use), {reinterpret_cast<const void*>(&counting_lookup)}),
+    explicit CompiledLookup(Map* map, Use use, KeyAt at = KeyAt::Register)
+        : TestProgram(program_for(map, use, at), {reinterpret_cast<const void*>(&counting_lookup)}),
           map_(map),
           use_(use) {
         prog()->calls[0].shape = map->ops->lookup_shape;
@@ -135,8 +179,8 @@ TEST_P(BpfJitLookup, AgreesWithTheMapsOwn) {
     bmi2.keep_within_lines = false;
     far.bmi2 = bmi2.bmi2;
     far.direct_calls = false;
-    for (const Use use : kUses) {
-        CompiledLookup lookup(map_, use);
+    const auto expect_all_same = [&](Use use, KeyAt at) {
+        CompiledLookup lookup(map_, use, at);
         for (const LowerOptions& options : {plain, bmi2, far}) {
             ASSERT_TRUE(lookup.compile(options));
             host::RcuReadGuard guard;
@@ -148,6 +192,9 @@ TEST_P(BpfJitLookup, AgreesWithTheMapsOwn) {
                 EXPECT_EQ(lookup.run(nullptr, 0), 7u);
             }
         }
+    };
+    for (const Use use : kUses) {
+        for (const KeyAt at : kKeysAt) expect_all_same(use, at);
     }
 }
 
@@ -168,6 +215,28 @@ TEST_P(BpfJitLookup, MostCallNothing) {
             EXPECT_LT(calls, kEntries / 8) << (first ? "misses" : "hits");
             EXPECT_GT(calls, 0u);
         }
+    }
+}
+
+// A jump between leaves with the key's address in use: it is there.
+TEST_P(BpfJitLookup, AnotherWayLooksAtTheKey) {
+    constexpr u32 kEntries = 100;
+    make_hash(kEntries);
+    for (u32 i = 0; i < kEntries; ++i) ASSERT_EQ(update(key_of(i), i), 0);
+    Insns insns = copy_key(static_cast<s32>(GetParam()), -32);
+    append(insns, {insn(BPF_LDX | BPF_MEM | BPF_W, 3, 1, 0, 0),
+                   insn(BPF_JMP | BPF_JSET | BPF_K, 3, 0, 4, 1)});
+    test::load_imm64(insns, 1, reinterpret_cast<u64>(map_));
+    append(insns,
+           {call_helper(0), exit_insn(), insn(BPF_LDX | BPF_MEM | BPF_W, 0, 2, 0, 0), exit_insn()});
+    TestProgram program(insns, {reinterpret_cast<const void*>(&counting_lookup)});
+    program.prog()->calls[0].shape = map_->ops->lookup_shape;
+    ASSERT_TRUE(program.compile());
+    host::RcuReadGuard guard;
+    for (u32 i = 0; i < 2 * kEntries; ++i) {
+        Key key = key_of(i);
+        const u64 found = reinterpret_cast<u64>(map_->ops->lookup(map_, &key));
+        EXPECT_EQ(program.run(&key, 0), i % 2 ? i : found) << i;
     }
 }
 
@@ -329,23 +398,22 @@ protected:
 TEST_F(BpfJitLpmLookup, AgreesWithTheMapsOwn) {
     make_trie();
     auto* trie = static_cast<LpmTrie*>(map_);
-    for (const Use use : kUses) {
-        CompiledLookup lookup(map_, use);
-        ASSERT_TRUE(lookup.compile());
-        expect_same(lookup, 100);  // nothing or little is there, and no table
-        add_some(100);
-        expect_same(lookup, 1000);
-    }
+    const auto expect_all_same = [&](u32 count) {
+        for (const Use use : kUses) {
+            for (const KeyAt at : kKeysAt) {
+                CompiledLookup lookup(map_, use, at);
+                ASSERT_TRUE(lookup.compile());
+                expect_same(lookup, count);
+                add_some(40);
+                expect_same(lookup, 500);
+            }
+        }
+    };
+    expect_all_same(100);  // nothing or little is there, and no table
     trie->grow_at.store(1, Order::Relaxed);
     add_some(1500);
     ASSERT_NE(trie->shortcut.get_locked(), nullptr);
-    for (const Use use : kUses) {
-        CompiledLookup lookup(map_, use);
-        ASSERT_TRUE(lookup.compile());
-        expect_same(lookup, 3000);
-        add_some(100);
-        expect_same(lookup, 1000);
-    }
+    expect_all_same(1500);
 }
 
 TEST_F(BpfJitLpmLookup, MostCallNothing) {
