@@ -11,13 +11,14 @@ namespace x86 {
 
 void Lowering::lower(u32 i) {
     const Op& op = unit_.ops[i];
+    if (i == value_use_) return use_value(op);
     switch (op.kind) {
         case Kind::Nop:
             return;
         case Kind::Mov:
             return move(width(op), op.dst, op.lhs);
         case Kind::MovConst:
-            return out_.load_constant(x(op.dst), static_cast<u64>(op.imm));
+            return move_const(op);
         case Kind::Extend:
             return extend(op);
         case Kind::Alu:

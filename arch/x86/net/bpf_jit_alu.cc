@@ -10,6 +10,11 @@ void Lowering::move(Width width, Reg dst, Reg src) {
     out_.mov(width, x(dst), x(src));
 }
 
+void Lowering::move_const(const Op& op) {
+    if (const Frame::Kept* there = kept(op.imm)) return out_.mov(Width::W64, x(op.dst), there->reg);
+    out_.load_constant(x(op.dst), static_cast<u64>(op.imm));
+}
+
 static Alu alu_of(u8 code) {
     switch (code) {
         case BPF_ADD:

@@ -5,7 +5,7 @@
 //     higher   return address
 //              saved rbp           <- rbp = R10, only where R10 is used
 //              BPF stack           stack_depth bytes, and 8 more where calls need alignment
-//     lower    saved rbx r13 r14 r15   <- rsp; those of R6 to R9 that the function writes
+//     lower    saved rbx r13 r14 r15 r12   <- rsp; those of R6 to R9 that the function writes or keeps constants in
 #include "arch/x86/net/bpf_jit_lower.h"
 #include "kernel/lib/bits.h"
 
@@ -15,6 +15,8 @@ static constexpr Register kMap[kRegs] = {
     Register::Rax, Register::Rdi, Register::Rsi, Register::Rdx, Register::Rcx, Register::R8,
     Register::Rbx, Register::R13, Register::R14, Register::R15, Register::Rbp,
 };
+
+constexpr RegSet kCalleeSaved = 0x03C0;  // R6 to R9
 
 // What needs more scratch than r11.
 static bool needs_scratch(const Op& op) {
@@ -31,16 +33,59 @@ void Lowering::plan_registers() {
     frame_.saved &= static_cast<RegSet>(~(reg_bit(BPF_REG_6) | reg_bit(BPF_REG_7)));
 }
 
+const Frame::Kept* Lowering::kept(s64 value) const {
+    for (u32 i = 0; i < frame_.kept_count; i++)
+        if (frame_.kept[i].value == value) return &frame_.kept[i];
+    return nullptr;
+}
+
+// False: no register is free.
+bool Lowering::keep_constant(s64 value, RegSet used) {
+    if (kept(value)) return true;
+    Register reg = kTailCount;
+    RegSet free = kCalleeSaved & static_cast<RegSet>(~used & ~frame_.saved);
+    if (frame_.leaf_registers) free = 0;  // of R6 and R7, and what is left is for what needs saving
+    if (free != 0) {
+        const Reg chosen = static_cast<Reg>(lowest_bit(free));
+        frame_.saved |= reg_bit(chosen);
+        reg = kMap[chosen];
+    } else if (counts_tail_calls_ || frame_.saves_r12 || frame_.leaf_registers) {
+        return false;
+    } else {
+        frame_.saves_r12 = true;
+    }
+    frame_.kept[frame_.kept_count++] = {reg, value};
+    return true;
+}
+
+// From the end, so that the jumps back that reach before an instruction are known when it is looked at.
+void Lowering::plan_constants(u32 begin, u32 end) {
+    RegSet used = 0;
+    for (u32 i = begin; i < end; i++) used |= uses(unit_.ops[i]) | defs(unit_.ops[i]);
+    u32 lowest_target = end;
+    for (u32 i = end; i-- > begin;) {
+        const Op& op = unit_.ops[i];
+        const bool jumps = op.kind == Kind::Jump || (is_branch(op) && op.select == Select::No);
+        if (jumps && op.target < lowest_target) lowest_target = op.target;
+        const bool wide =
+            op.kind == Kind::MovConst && !fits_s32(op.imm) && !fits_u32(static_cast<u64>(op.imm));
+        if (wide && lowest_target <= i && !keep_constant(op.imm, used)) return;
+    }
+}
+
+u32 Lowering::saved_count() const {
+    return count_bits(frame_.saved) + (frame_.saves_r12 ? 1 : 0);
+}
+
 // A call leaves rsp 16-byte aligned before its return address is pushed (System V ABI 3.2.2).
 void Lowering::plan_alignment() {
     if (!frame_.calls) return;
     u32 pushed = 8 + (frame_.stack ? 8 : 0) + frame_.below;
-    pushed += 8 * count_bits(frame_.saved);
+    pushed += 8 * saved_count();
     if (pushed % 16 != 0) frame_.below += 8;
 }
 
 void Lowering::plan_frame(const SubprogInfo& info, u32 begin, u32 end) {
-    constexpr RegSet kCalleeSaved = 0x03C0;
     frame_ = Frame{};
     frame_.leaf_registers = true;
     for (u32 i = begin; i < end; i++) {
@@ -54,6 +99,7 @@ void Lowering::plan_frame(const SubprogInfo& info, u32 begin, u32 end) {
     frame_.leaf_registers = frame_.leaf_registers && !frame_.calls;
     if (frame_.stack) frame_.below = (info.stack_depth + 7u) & ~7u;
     plan_registers();
+    plan_constants(begin, end);
     plan_alignment();
     epilogue_bound_ = false;
 }
@@ -68,10 +114,14 @@ void Lowering::prologue() {
     }
     for (Reg reg = BPF_REG_6; reg <= BPF_REG_9; reg++)
         if (frame_.saved & reg_bit(reg)) out_.push(x(reg));
+    if (frame_.saves_r12) out_.push(kTailCount);
+    for (u32 i = 0; i < frame_.kept_count; i++)
+        out_.mov64(frame_.kept[i].reg, static_cast<u64>(frame_.kept[i].value));
 }
 
 // Back to where rsp points to the return address. rcx, R4, holds nothing by now.
 void Lowering::leave_frame() {
+    if (frame_.saves_r12) out_.pop(kTailCount);
     for (Reg reg = BPF_REG_9; reg >= BPF_REG_6; reg--)
         if (frame_.saved & reg_bit(reg)) out_.pop(x(reg));
     if (frame_.stack)
@@ -82,7 +132,7 @@ void Lowering::leave_frame() {
 
 // Short epilogues stand at each exit, a longer one at the first; the others jump there.
 void Lowering::exit() {
-    u32 parts = count_bits(frame_.saved) + (frame_.stack ? 1 : 0);
+    u32 parts = saved_count() + (frame_.stack ? 1 : 0);
     if (parts > 2) {
         if (epilogue_bound_) return out_.jump(epilogue_);
         epilogue_ = out_.local_label();

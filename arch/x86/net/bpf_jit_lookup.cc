@@ -139,9 +139,35 @@ void Lowering::lookup_lpm4(const Op& op, Label call) {
     out_.mov(Width::W32, chunk, entry);
     out_.shr(Width::W32, chunk, L::kChunkShift);
     out_.mov(Width::W64, chunk, Memory(Register::Rax, chunk, Scale::X8, 0));
+    if (value_use_ == kNobody) out_.lea(Width::W64, Register::Rax, memory(value_of_lpm4(0)));
+}
+
+// The value, of which the chunk and the entry are known.
+Address Lowering::value_of_lpm4(s32 offset) const {
+    using L = LpmLookupLayout;
     static_assert(L::kValueStep == 2);
-    out_.lea(Width::W64, Register::Rax,
-             Memory(chunk, entry, Scale::X2, -L::kValueStep * L::kLeafBit));
+    return {BPF_REG_4, BPF_REG_3, 1, offset - L::kValueStep * L::kLeafBit};
+}
+
+// Where all that a program does with a value is to read it once, right behind its test for null: that instruction.
+u32 Lowering::only_use_of_value(u32 i) const {
+    const u32 test = null_test_behind(i);
+    if (test == i || unit_.ops[test].code != BPF_JEQ) return kNobody;
+    u32 use = test + 1;
+    while (use < unit_.count && unit_.ops[use].kind == Kind::Nop && !unit_.ops[use].leader) use++;
+    if (use == unit_.count) return kNobody;
+    const Op& op = unit_.ops[use];
+    const bool reads = (op.kind == Kind::Load && !op.ordered) || op.kind == Kind::AluMem;
+    const bool only = reads && !op.leader && op.at.base == BPF_REG_0 && op.at.index == kNoReg &&
+                      (op.kind == Kind::Load || op.dst != BPF_REG_0);
+    const bool last = op.dst == BPF_REG_0 || !live_after(op, BPF_REG_0);
+    return only && last ? use : kNobody;
+}
+
+void Lowering::use_value(const Op& op) {
+    Op use = op;
+    use.at = value_of_lpm4(op.at.disp);
+    return use.kind == Kind::Load ? load(use) : alu_memory(use);
 }
 
 // rax = the upper half of the hash's product, as upper_hash_key().
@@ -216,6 +242,7 @@ void Lowering::lookup(u32 i) {
     const u32 number = lookups_++;
     const Label call = lookup_label(number, LookupLabel::Call);
     if (shape == LookupShape::Lpm4) {
+        value_use_ = only_use_of_value(i);
         lookup_lpm4(op, call);
     } else {
         lookup_hash(op, key_size_of(shape), call, lookup_label(number, LookupLabel::Miss));
@@ -261,6 +288,12 @@ void Lowering::rest_of_lookup(u32 i, u32 number) {
         jump_if(branch.code == BPF_JEQ ? Condition::Equal : Condition::NotEqual,
                 insn_label(branch.target),
                 [&] { out_.test(Width::W64, Register::Rax, Register::Rax); });
+    }
+    const bool lpm4 = shape_of(unit_, op) == LookupShape::Lpm4;
+    if (lpm4 && only_use_of_value(i) != kNobody) {
+        // As if it were in a chunk that begins there.
+        out_.mov(Width::W64, x(value_of_lpm4(0).base), Register::Rax);
+        out_.load_constant(x(value_of_lpm4(0).index), LpmLookupLayout::kLeafBit);
     }
     out_.jump(lookup_label(number, LookupLabel::Back));
 }

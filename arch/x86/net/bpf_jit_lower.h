@@ -30,11 +30,22 @@ struct Frame {
     bool stack = false;           // R10 is used: rbp is the frame pointer
     bool calls = false;           // the stack is kept 16-byte aligned
     bool leaf_registers = false;  // R6 and R7 are in r10 and r9
+    bool saves_r12 = false;       // for a constant; nobody counts tail calls
     u32 below = 0;                // bytes between the frame pointer and the saved registers
+
+    // Constants of 64 bits that a loop loads again and again, in registers that are free: a move between registers takes
+    // none of those that the processor renames.
+    static constexpr u32 kMaxKept = 5;
+    struct Kept {
+        Register reg;
+        s64 value;
+    } kept[kMaxKept];
+    u32 kept_count = 0;
 };
 
 inline constexpr u32 kLookupLabels = 3;
 inline constexpr u32 kLookupJumps = 12;  // at most
+inline constexpr u32 kNobody = ~0u;
 
 class Lowering {
 public:
@@ -59,6 +70,10 @@ private:
     // bpf_jit_frame.cc
     void plan_frame(const SubprogInfo& info, u32 begin, u32 end);
     void plan_registers();
+    void plan_constants(u32 begin, u32 end);
+    bool keep_constant(s64 value, RegSet used);
+    const Frame::Kept* kept(s64 value) const;
+    u32 saved_count() const;
     void plan_alignment();
     void prologue();
     void leave_frame();
@@ -81,6 +96,7 @@ private:
     void rotate(const Op& op);
     void masked_offset(const Op& op);
     void move(Width width, Reg dst, Reg src);
+    void move_const(const Op& op);
 
     void set_flags(const Op& op);
 
@@ -135,6 +151,9 @@ private:
     void rest_of_lookups(u32 begin, u32 end, u32 number);
     void rest_of_lookup(u32 i, u32 number);
     void leave_with_null(u32 i, u32 number);
+    Address value_of_lpm4(s32 offset) const;
+    u32 only_use_of_value(u32 i) const;
+    void use_value(const Op& op);
 
     // bpf_jit_call.cc
     void call_helper(const Op& op);
@@ -169,8 +188,9 @@ private:
     Label epilogue_;
     bool epilogue_bound_ = false;
     bool counts_tail_calls_ = false;
-    u32 lookups_ = 0;      // that were written out
-    u32 null_test_ = ~0u;  // the branch that the last one has decided
+    u32 lookups_ = 0;          // that were written out
+    u32 null_test_ = kNobody;  // the branch that the last one has decided
+    u32 value_use_ = kNobody;  // the instruction that reads its value, where nothing else does
     // The last instruction set the flags by this register's new value.
     Reg flags_reg_ = kNoReg;
     bool flags_wide_ = false;
