@@ -3,8 +3,9 @@
 //
 //     Direct, keys of 4 bytes:      place = the first 16 bits, as a number whose low byte comes first
 //                                   [ wide node (lpm_wide.h), or one with nothing in it ]
-//                                   [ longest prefix of 8 to 16 bits that covers all below ]; the node has it too
-//                                     (`cover`), unless an entry in it may be empty where something shorter covers
+//                                   [ longest prefix of 8 to 16 bits that covers all below ]; the node's runs that have
+//                                     nothing else have it too, unless an entry in it may be empty where something
+//                                     shorter of its own covers
 //     Hashed, keys of 5 and more:   buckets of four places by a hash of the first 32 bits, up to twice as
 //                                   many places as prefixes
 //                                   [ first 32 bits | entry ]

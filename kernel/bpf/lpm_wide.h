@@ -9,7 +9,7 @@
 //                                                 many do so behind each of the eight words
 //     entries  [ leaf /20 | leaf /23 | deep | leaf /20 | ... ][ hidden, hidden ... ]
 //                one of each run, the last run's first;        prefixes that longer ones cover in whole
-//                0: no prefix of these
+//                where none of these is: what covers the node (lpm_shortcut.h), or 0
 //
 // An entry is deep if it leads to prefixes longer than 24 bits: a node, or the leaf of a single one; its run
 // is one value. What it does not cover is what would be there without it, and is looked for among all

@@ -40,16 +40,16 @@ const Frame::Kept* Lowering::kept(s64 value) const {
 }
 
 // False: no register is free.
-bool Lowering::keep_constant(s64 value, RegSet used) {
+bool Lowering::keep_constant(s64 value) {
     if (kept(value)) return true;
+    if (frame_.leaf_registers) return false;  // which saves nothing
     Register reg = kTailCount;
-    RegSet free = kCalleeSaved & static_cast<RegSet>(~used & ~frame_.saved);
-    if (frame_.leaf_registers) free = 0;  // of R6 and R7, and what is left is for what needs saving
+    const RegSet free = kCalleeSaved & static_cast<RegSet>(~frame_.saved);
     if (free != 0) {
         const Reg chosen = static_cast<Reg>(lowest_bit(free));
         frame_.saved |= reg_bit(chosen);
         reg = kMap[chosen];
-    } else if (counts_tail_calls_ || frame_.saves_r12 || frame_.leaf_registers) {
+    } else if (counts_tail_calls_ || frame_.saves_r12) {
         return false;
     } else {
         frame_.saves_r12 = true;
@@ -60,8 +60,6 @@ bool Lowering::keep_constant(s64 value, RegSet used) {
 
 // From the end, so that the jumps back that reach before an instruction are known when it is looked at.
 void Lowering::plan_constants(u32 begin, u32 end) {
-    RegSet used = 0;
-    for (u32 i = begin; i < end; i++) used |= uses(unit_.ops[i]) | defs(unit_.ops[i]);
     u32 lowest_target = end;
     for (u32 i = end; i-- > begin;) {
         const Op& op = unit_.ops[i];
@@ -69,7 +67,7 @@ void Lowering::plan_constants(u32 begin, u32 end) {
         if (jumps && op.target < lowest_target) lowest_target = op.target;
         const bool wide =
             op.kind == Kind::MovConst && !fits_s32(op.imm) && !fits_u32(static_cast<u64>(op.imm));
-        if (wide && lowest_target <= i && !keep_constant(op.imm, used)) return;
+        if (wide && lowest_target <= i && !keep_constant(op.imm)) return;
     }
 }
 

@@ -41,9 +41,13 @@ enum class Use : u8 {
     Copied,        // something stands before the test
     Narrow,        // the test looks at the lower half only
     InAFunction,   // another function calls, behind two that stand before it
+    AddedUp,       // the value is an operand
+    ReadTwice,     // the address is used again
+    ReadByOthers,  // another way leads to where it is read, with the address of a 7
 };
-constexpr Use kUses[] = {Use::Returned, Use::NullJumps, Use::ValueJumps, Use::AlsoJumpedTo,
-                         Use::Copied,   Use::Narrow,    Use::InAFunction};
+constexpr Use kUses[] = {Use::Returned,  Use::NullJumps,   Use::ValueJumps,  Use::AlsoJumpedTo,
+                         Use::Copied,    Use::Narrow,      Use::InAFunction, Use::AddedUp,
+                         Use::ReadTwice, Use::ReadByOthers};
 
 Insns uses(Use use) {
     const bpf_insn value = insn(BPF_LDX | BPF_MEM | BPF_DW, 0, 0, 0, 0);
@@ -56,6 +60,24 @@ Insns uses(Use use) {
             return {jump(BPF_JMP | BPF_JNE, 2), seven, exit_insn(), value, exit_insn()};
         case Use::Copied:
             return {mov_reg(6, 0), jump(BPF_JMP | BPF_JEQ, 2), value, exit_insn(), seven,
+                    exit_insn()};
+        case Use::AddedUp:
+            return {mov_imm(6, 0),
+                    jump(BPF_JMP | BPF_JEQ, 4),
+                    insn(BPF_LDX | BPF_MEM | BPF_DW, 1, 0, 0, 0),
+                    insn(BPF_ALU64 | BPF_ADD | BPF_X, 6, 1, 0, 0),
+                    mov_reg(0, 6),
+                    exit_insn(),
+                    seven,
+                    exit_insn()};
+        case Use::ReadTwice:
+            return {jump(BPF_JMP | BPF_JEQ, 5),
+                    insn(BPF_LDX | BPF_MEM | BPF_DW, 1, 0, 0, 0),
+                    value,
+                    insn(BPF_ALU64 | BPF_ADD | BPF_X, 0, 1, 0, 0),
+                    insn(BPF_ALU64 | BPF_RSH | BPF_K, 0, 0, 0, 1),
+                    exit_insn(),
+                    seven,
                     exit_insn()};
         case Use::Narrow:
             return {jump(BPF_JMP32 | BPF_JEQ, 2), value, exit_insn(), seven, exit_insn()};
@@ -110,12 +132,16 @@ Insns key_for(const Map* map, KeyAt at) {
 Insns program_for(const Map* map, Use use, KeyAt at) {
     Insns insns;
     const Insns key = key_for(map, at);
+    const s32 rest = static_cast<s32>(key.size()) + 3;  // to behind the call
     if (use == Use::InAFunction) {
         insns = {insn(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, 1), exit_insn()};
     } else if (use == Use::AlsoJumpedTo) {
         // No key: to the test behind the call.
-        const s32 rest = static_cast<s32>(key.size()) + 3;
         insns = {mov_imm(0, 0), insn(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, rest, 0)};
+    } else if (use == Use::ReadByOthers) {
+        insns = {insn(BPF_ST | BPF_MEM | BPF_DW, 10, 0, -8, 7), mov_reg(0, 10),
+                 insn(BPF_ALU64 | BPF_ADD | BPF_K, 0, 0, 0, -8),
+                 insn(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, rest + 1, 0)};
     }
     append(insns, key);
     test::load_imm64(insns, 1, reinterpret_cast<u64>(map));
@@ -188,7 +214,7 @@ TEST_P(BpfJitLookup, AgreesWithTheMapsOwn) {
                 const Key key = key_of(i);
                 lookup.expect_same(&key);
             }
-            if (use == Use::AlsoJumpedTo) {
+            if (use == Use::AlsoJumpedTo || use == Use::ReadByOthers) {
                 EXPECT_EQ(lookup.run(nullptr, 0), 7u);
             }
         }
@@ -406,6 +432,9 @@ TEST_F(BpfJitLpmLookup, AgreesWithTheMapsOwn) {
                 expect_same(lookup, count);
                 add_some(40);
                 expect_same(lookup, 500);
+                if (use == Use::ReadByOthers) {
+                    EXPECT_EQ(lookup.run(nullptr, 0), 7u);
+                }
             }
         }
     };

@@ -71,7 +71,7 @@ private:
     void plan_frame(const SubprogInfo& info, u32 begin, u32 end);
     void plan_registers();
     void plan_constants(u32 begin, u32 end);
-    bool keep_constant(s64 value, RegSet used);
+    bool keep_constant(s64 value);
     const Frame::Kept* kept(s64 value) const;
     u32 saved_count() const;
     void plan_alignment();

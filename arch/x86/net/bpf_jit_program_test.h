@@ -62,6 +62,7 @@ public:
     TestProgram& operator=(const TestProgram&) = delete;
 
     Prog* prog() { return &prog_; }
+    const Prog* prog() const { return &prog_; }
     bool compile() { return finish(jit_compile(&prog_)); }
     // With chosen instructions; for code that this machine would not get.
     bool compile(LowerOptions options) {
@@ -108,5 +109,25 @@ private:
     Errno error_{};
     bool ok_ = true;
 };
+
+// Runs it where the registers that C keeps over a call have known values: 0, or some bits of those that have changed.
+inline u64 registers_changed_by(const TestProgram& program, u64* result) {
+    auto entry = reinterpret_cast<u64>(program.prog()->run);
+    u64 changed = 0;
+    asm volatile(
+        "mov $0x1111, %%rbx\n mov $0x2222, %%r12\n mov $0x3333, %%r13\n mov $0x4444, %%r14\n"
+        "mov $0x5555, %%r15\n push %%rbp\n mov $0x6666, %%rbp\n mov %%rsp, %[changed]\n"
+        "and $-16, %%rsp\n push %[changed]\n push %[changed]\n call *%[entry]\n"
+        "pop %[changed]\n pop %[changed]\n mov %[changed], %%rsp\n xor %[changed], %[changed]\n"
+        "xor $0x6666, %%rbp\n or %%rbp, %[changed]\n pop %%rbp\n"
+        "xor $0x1111, %%rbx\n or %%rbx, %[changed]\n xor $0x2222, %%r12\n or %%r12, %[changed]\n"
+        "xor $0x3333, %%r13\n or %%r13, %[changed]\n xor $0x4444, %%r14\n or %%r14, %[changed]\n"
+        "xor $0x5555, %%r15\n or %%r15, %[changed]\n"
+        : [changed] "=&c"(changed), "=&a"(*result)
+        : [entry] "1"(entry)
+        : "rbx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+          "memory", "cc");
+    return changed;
+}
 
 }  // namespace barebpf::x86::test

@@ -192,22 +192,8 @@ TEST(BpfJit, KeepsTheCallersRegisters) {
     insns.push_back(exit_insn());
     TestProgram program(insns);
     ASSERT_TRUE(program.compile());
-    auto entry = reinterpret_cast<u64>(program.prog()->run);
-    u64 changed = 0, result = 0;
-    asm volatile(
-        "mov $0x1111, %%rbx\n mov $0x2222, %%r12\n mov $0x3333, %%r13\n mov $0x4444, %%r14\n"
-        "mov $0x5555, %%r15\n push %%rbp\n mov $0x6666, %%rbp\n mov %%rsp, %[changed]\n"
-        "and $-16, %%rsp\n push %[changed]\n push %[changed]\n call *%[entry]\n"
-        "pop %[changed]\n pop %[changed]\n mov %[changed], %%rsp\n xor %[changed], %[changed]\n"
-        "xor $0x6666, %%rbp\n or %%rbp, %[changed]\n pop %%rbp\n"
-        "xor $0x1111, %%rbx\n or %%rbx, %[changed]\n xor $0x2222, %%r12\n or %%r12, %[changed]\n"
-        "xor $0x3333, %%r13\n or %%r13, %[changed]\n xor $0x4444, %%r14\n or %%r14, %[changed]\n"
-        "xor $0x5555, %%r15\n or %%r15, %[changed]\n"
-        : [changed] "=&c"(changed), "=&a"(result)
-        : [entry] "1"(entry)
-        : "rbx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
-          "memory", "cc");
-    EXPECT_EQ(changed, 0u);
+    u64 result = 0;
+    EXPECT_EQ(test::registers_changed_by(program, &result), 0u);
     EXPECT_EQ(result, ~0ull);
 }
 
@@ -302,6 +288,30 @@ TEST(TailCall, TakesTheTargetWithItsContext) {
         ASSERT_TRUE(program.compile());
         EXPECT_EQ(program.run(&context, 0), 8u);
     }
+}
+
+// Constants of a loop stand in registers that are free; that of the count is not, even where no other is.
+TEST(TailCall, IsCountedBesideConstants) {
+    Array array(1);
+    TestProgram to({mov_imm(0, 5), exit_insn()});
+    Insns caller;
+    for (u32 reg = 6; reg <= 9; ++reg) caller.push_back(mov_imm(reg, static_cast<s32>(reg)));
+    const size_t begin = caller.size();
+    load_imm64(caller, 1, 0x123456789);
+    append_tail_call(caller, array.address(), 0);
+    caller.push_back(insn(BPF_ALU64 | BPF_ADD | BPF_K, 6, 0, 0, -1));
+    const s32 back = static_cast<s32>(begin) - static_cast<s32>(caller.size()) - 1;
+    append(caller, {insn(BPF_JMP | BPF_JNE | BPF_K, 6, 0, back, 0), mov_reg(0, 9),
+                    insn(BPF_ALU64 | BPF_ADD | BPF_X, 0, 7, 0, 0),
+                    insn(BPF_ALU64 | BPF_ADD | BPF_X, 0, 8, 0, 0), exit_insn()});
+    TestProgram from(caller);
+    ASSERT_TRUE(from.compile() && to.compile());
+    u64 result = 0;
+    EXPECT_EQ(test::registers_changed_by(from, &result), 0u);
+    EXPECT_EQ(result, 24u);  // an empty slot
+    array.set(0, &to);
+    EXPECT_EQ(test::registers_changed_by(from, &result), 0u);
+    EXPECT_EQ(result, 5u);
 }
 
 TEST(TailCall, IndexIsThirtyTwoBits) {
