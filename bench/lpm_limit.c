@@ -5,7 +5,7 @@
  *     value       the value of a prefix picked at random, with nothing before it
  *     DIR-24-8    one word of a table of 2^24 (64 MiB, or 67 bytes for each of a million prefixes), then the value
  *
- * and as a BPF program has to do it, with a function that is not inlined and its pointer compared with null:
+ * and with a function that is not inlined and its pointer compared with null, as BPF programs call what is not written out for them:
  *
  *     called      DIR-24-8
  *     apart       nodes as in kernel/bpf/lpm_wide.h, found by the first 16 bits; values stand together, 8 bytes each
