@@ -99,140 +99,138 @@ struct LpmChurn : Scenario {
     }
 };
 
-// What stays is replaced again and again, in a trie small enough for the explorer and with the shortcut that large ones
-// have: a value that is found through it is not used anew under its reader.
-struct LpmShortcut : Scenario {
-    struct Key {
-        u32 length;
-        u8 bytes[8];
-    };
-    static constexpr Key kStays{40, {0x20, 1, 0xd, 0xb8, 7, 0}};
-    static constexpr Key kBeside{48, {0x20, 1, 0xd, 0xb8, 9, 9}};
-    static constexpr Key kElsewhere{48, {0x20, 2, 0xd, 0xb8, 1, 1}};
-    static constexpr Key kWanted{64, {0x20, 1, 0xd, 0xb8, 7, 3}};
+// A trie small enough for the explorer with the table that large ones have; values are two equal words, a name of what they
+// belong to above and a generation below.
+template <class Key>
+struct LpmBelowATable : Scenario {
     Map* map = nullptr;
 
-    void setup() override {
-        map = make_map(BPF_MAP_TYPE_LPM_TRIE, 12, 16, 16, BPF_F_NO_PREALLOC);
+    LpmTrie* make_trie(u32 prefixes) {
+        map = make_map(BPF_MAP_TYPE_LPM_TRIE, sizeof(Key), 16, 16, BPF_F_NO_PREALLOC);
         auto* trie = static_cast<LpmTrie*>(map);
         name(trie, sizeof(LpmTrie), "trie");
-        trie->grow_at.store(1, Order::Relaxed);
-        for (const Key& key : {kStays, kBeside, kElsewhere}) change(key, 1);
-        check(trie->shortcut.dereference(), "no shortcut");
+        trie->grow_at.store(prefixes, Order::Relaxed);
+        return trie;
+    }
+    void check_table() {
+        check(static_cast<LpmTrie*>(map)->shortcut.dereference(), "no shortcut");
         // Or what is freed from here on would wait for another grace period first.
         for (u32 i = 0; i < 2; ++i) host::rcu_barrier();
     }
-    void change(const Key& key, u32 generation) {
+    void change(const Key& key, u64 owner, u32 generation) {
         host::RcuReadGuard guard;
-        const u64 word = u64{key.bytes[4]} << 32 | generation;
+        const u64 word = owner << 32 | generation;
         const u64 value[2] = {word, word};
         check(map->ops->update(map, &key, value, BPF_ANY) == 0, "an update failed");
     }
-    void look() {
+    void erase(const Key& key) {
         host::RcuReadGuard guard;
-        const void* value = map->ops->lookup(map, &kWanted);
+        check(map->ops->erase(map, &key) == 0, "a delete failed");
+    }
+    // Whose value is found.
+    u64 look(const Key& wanted) {
+        host::RcuReadGuard guard;
+        const void* value = map->ops->lookup(map, &wanted);
         check(value, "a prefix that stays is not found");
         note("found");
         const u64 first = host::atomic_at<u64>(value).load(Order::Relaxed);
         host::spin_hint();  // others go on
         const u64 second =
             host::atomic_at<u64>(static_cast<const u8*>(value) + 8).load(Order::Relaxed);
-        check(first >> 32 == kStays.bytes[4], "found what does not cover");
         check(first == second, "a value changed under its reader");
+        return first >> 32;
     }
+};
+
+struct LongKey {
+    u32 length;
+    u8 bytes[8];
+};
+
+// What stays is replaced again and again: a value that is found through the table is not used anew under its reader.
+struct LpmShortcut : LpmBelowATable<LongKey> {
+    static constexpr LongKey kStays{40, {0x20, 1, 0xd, 0xb8, 7, 0}};
+    static constexpr LongKey kBeside{48, {0x20, 1, 0xd, 0xb8, 9, 9}};
+    static constexpr LongKey kElsewhere{48, {0x20, 2, 0xd, 0xb8, 1, 1}};
+    static constexpr LongKey kWanted{64, {0x20, 1, 0xd, 0xb8, 7, 3}};
+
+    void setup() override {
+        make_trie(1);
+        for (const LongKey& key : {kStays, kBeside, kElsewhere}) put(key, 1);
+        check_table();
+    }
+    void put(const LongKey& key, u32 generation) { change(key, key.bytes[4], generation); }
+    void look_up() { check(look(kWanted) == kStays.bytes[4], "found what does not cover"); }
     void cpu(u32 number) override {
         host::Cpu::Pin pin;
-        if (number == 0) return look();
-        change(kStays, 2);
+        if (number == 0) return look_up();
+        put(kStays, 2);
         host::spin_hint();  // what it has freed comes back
-        change(kElsewhere, 2);
+        put(kElsewhere, 2);
     }
     void nmi(u32) override {
         host::Cpu::Pin pin;
-        look();
+        look_up();
     }
     void finish() override {
-        look();
+        look_up();
         map->ops->free(map);
     }
 };
 
-// The same with keys of four bytes and their table, where the runs of a node that are nobody's have what covers the node:
-// that is replaced and deleted, a longer one comes in its place, and the node itself is copied meanwhile.
-struct LpmCover : Scenario {
-    struct Key {
-        u32 length;
-        u8 bytes[4];
-    };
-    static constexpr Key kAlways{12, {255, 0xf0, 0, 0}};
-    static constexpr Key kCovers{14, {255, 0xfc, 0, 0}};
-    static constexpr Key kLonger{16, {255, 0xfe, 0, 0}};
-    static constexpr Key kInNode{24, {255, 0xfe, 9, 0}};
-    static constexpr Key kDeep{28, {255, 0xfe, 7, 0xf0}};
-    static constexpr Key kWanted{32, {255, 0xfe, 7, 3}};
-    Map* map = nullptr;
+struct ShortKey {
+    u32 length;
+    u8 bytes[4];
+};
+
+// With keys of four bytes the runs of a node that are nobody's have what covers the node: that is replaced and deleted, a
+// longer one comes in its place, and the node itself is copied meanwhile.
+struct LpmCover : LpmBelowATable<ShortKey> {
+    static constexpr ShortKey kAlways{12, {255, 0xf0, 0, 0}};
+    static constexpr ShortKey kCovers{14, {255, 0xfc, 0, 0}};
+    static constexpr ShortKey kLonger{16, {255, 0xfe, 0, 0}};
+    static constexpr ShortKey kInNode{24, {255, 0xfe, 9, 0}};
+    static constexpr ShortKey kDeep{28, {255, 0xfe, 7, 0xf0}};
+    static constexpr ShortKey kWanted{32, {255, 0xfe, 7, 3}};
 
     void setup() override {
-        map = make_map(BPF_MAP_TYPE_LPM_TRIE, sizeof(Key), 16, 16, BPF_F_NO_PREALLOC);
-        auto* trie = static_cast<LpmTrie*>(map);
-        name(trie, sizeof(LpmTrie), "trie");
-        trie->grow_at.store(2, Order::Relaxed);
-        for (const Key& key : {kAlways, kCovers}) change(key, 1);
+        LpmTrie* trie = make_trie(2);
+        for (const ShortKey& key : {kAlways, kCovers}) put(key, 1);
         {
             // Of the table's 2^16 places one update fills the last 64; nobody looks at the others.
             host::Guard<LpmTrie::Lock, host::IrqSave> guard(trie->lock);
             check(trie->growing, "no table is made");
             trie->growing->next = (1u << lpm::Shortcut::kDirectBits) - 64;
         }
-        change(kInNode, 1);
-        for (u32 i = 0; i < 2 && !trie->shortcut.dereference(); ++i) change(kInNode, 1);
-        check(trie->shortcut.dereference(), "no shortcut");
-        for (u32 i = 0; i < 2; ++i) host::rcu_barrier();  // as above
+        for (u32 i = 0; i < 2; ++i) put(kInNode, 1);
+        check_table();
     }
-    void change(const Key& key, u32 generation) {
-        host::RcuReadGuard guard;
-        const u64 word = u64{key.length} << 32 | generation;
-        const u64 value[2] = {word, word};
-        check(map->ops->update(map, &key, value, BPF_ANY) == 0, "an update failed");
-    }
-    void look() {
-        host::RcuReadGuard guard;
-        const void* value = map->ops->lookup(map, &kWanted);
-        check(value, "a prefix that stays is not found");
-        note("found");
-        const u64 first = host::atomic_at<u64>(value).load(Order::Relaxed);
-        host::spin_hint();  // others go on
-        const u64 second =
-            host::atomic_at<u64>(static_cast<const u8*>(value) + 8).load(Order::Relaxed);
-        const u64 length = first >> 32;
+    void put(const ShortKey& key, u32 generation) { change(key, key.length, generation); }
+    void look_up() {
+        const u64 length = look(kWanted);
         check(length == kAlways.length || length == kCovers.length || length == kLonger.length,
               "found what does not cover");
-        check(first == second, "a value changed under its reader");
-    }
-    void erase(const Key& key) {
-        host::RcuReadGuard guard;
-        check(map->ops->erase(map, &key) == 0, "a delete failed");
     }
     void cpu(u32 number) override {
         host::Cpu::Pin pin;
-        if (number == 0) return look();
-        change(kCovers, 2);
+        if (number == 0) return look_up();
+        put(kCovers, 2);
         host::spin_hint();  // what it has freed comes back
         if (number == 2) {
-            change(kLonger, 2);
-            change(kDeep, 2);
+            put(kLonger, 2);
+            put(kDeep, 2);
             erase(kLonger);
         } else {
-            change(kInNode, 2);
-            change(kAlways, 2);
+            put(kInNode, 2);
+            put(kAlways, 2);
         }
     }
     void nmi(u32) override {
         host::Cpu::Pin pin;
-        look();
+        look_up();
     }
     void finish() override {
-        look();
+        look_up();
         map->ops->free(map);
     }
 };
