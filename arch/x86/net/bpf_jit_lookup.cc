@@ -11,8 +11,8 @@
 //       ... uses the value   +------> miss:   nothing chained, nothing changed? else call
 //                                             xor eax, eax ----> where null goes
 //
-// The map stays in rdi and the key in rsi until then, if they are needed there at all. The rest of R0 to R5 is free, as with any call, and so are r9 to
-// r11: a function with a call has none of R6 to R9 there.
+// The map stays in rdi and the key in rsi until then, if they are needed there at all. The rest of R0 to R5 is free, as
+// with any call, and so are r9 to r11: a function with a call has none of R6 to R9 there.
 #include "arch/x86/net/bpf_jit_lower.h"
 #include "kernel/bpf/lookup_layout.h"
 
