@@ -38,17 +38,21 @@ ALWAYS_INLINE void load_bytes(void* to, const void* map_side, u32 size) {
 void store_value_around_lock(const Map* map, void* map_side, const void* from);
 void load_value_around_lock(const Map* map, void* to, const void* map_side);
 
+// One without a lock.
+ALWAYS_INLINE void store_plain_value(const Map* map, void* map_side, const void* from) {
+    if (LIKELY(map->value_size == 8)) return store_bytes(map_side, from, 8);  // in one step
+    store_bytes(map_side, from, map->value_size);
+}
 ALWAYS_INLINE void store_value(const Map* map, void* map_side, const void* from) {
-    if (LIKELY(map->spin_lock_offset < 0)) return store_bytes(map_side, from, map->value_size);
+    if (LIKELY(map->spin_lock_offset < 0)) return store_plain_value(map, map_side, from);
     store_value_around_lock(map, map_side, from);
 }
 // Into an element that is in no table yet.
 ALWAYS_INLINE void store_new_value(const Map* map, void* map_side, const void* from) {
-    store_value(map, map_side, from);
-    if (UNLIKELY(map->spin_lock_offset >= 0)) {
-        host::atomic_at<u32>(static_cast<u8*>(map_side) + map->spin_lock_offset)
-            .store(0, host::Order::Relaxed);
-    }
+    if (LIKELY(map->spin_lock_offset < 0)) return store_plain_value(map, map_side, from);
+    store_value_around_lock(map, map_side, from);
+    host::atomic_at<u32>(static_cast<u8*>(map_side) + map->spin_lock_offset)
+        .store(0, host::Order::Relaxed);
 }
 ALWAYS_INLINE void load_value(const Map* map, void* to, const void* map_side) {
     if (LIKELY(map->spin_lock_offset < 0)) return load_bytes(to, map_side, map->value_size);
