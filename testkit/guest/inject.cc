@@ -18,7 +18,8 @@ using host::Atomic;
 using host::Order;
 
 constexpr u32 kMaxSteps = 400;
-constexpr u32 kStepsBetweenTimers = 8;
+constexpr u32 kFewStepsBetweenTimers = 8;
+constexpr u32 kMostStepsBetweenTimers = 1024;
 
 struct alignas(64) StormCpu {
     u64 random;
@@ -26,8 +27,9 @@ struct alignas(64) StormCpu {
 };
 
 struct alignas(64) TimerCpu {
-    u64 interrupted;  // where the timer interrupted last
-    u32 steps_left;   // until it is set again; 0: it is set
+    u64 set_at;      // what the CPU was about to execute when its timer was set last
+    u32 steps;       // how many it takes before the timer is set, where it does not go on by itself
+    u32 steps_left;  // of them until it is set; 0: it is set
 };
 constinit TimerCpu timers[kMaxGuestCpus]{};
 
@@ -79,23 +81,28 @@ void set_storm_timer() {
     arch::set_timer(1 + next_random(&mine.random) % (2 * storm.options.mean_gap_ns));
 }
 
-// Sets the timer for the next time. Where QEMU runs the CPUs in turns, setting it ends the turn, and when the next one
-// comes the timer has expired again: a CPU that has not gone on since the last time takes a few steps first.
-void set_timer_again(Frame* frame) {
-    TimerCpu& mine = timers[this_cpu()];
-    const u64 pc = arch::frame_pc(*frame);
-    if (pc == mine.interrupted) {
-        mine.interrupted = 0;
-        mine.steps_left = kStepsBetweenTimers;
-        arch::set_stepping(frame, true);
-        return;
-    }
-    mine.interrupted = pc;
+void set_timer_now(u64 pc) {
+    timers[this_cpu()].set_at = pc;
     if (storm.on.load(Order::Relaxed) && this_cpu() < storm.options.cpu_count) {
         set_storm_timer();
     } else {
         set_tick();
     }
+}
+
+// Sets the timer for the next time. Where QEMU runs the CPUs in turns, setting it ends the turn, and when the next one
+// comes the timer has expired again: a CPU that has not gone on since takes some steps first, each time twice as many,
+// or a callback with a hundred thousand objects would not end.
+void set_timer_again(Frame* frame) {
+    TimerCpu& mine = timers[this_cpu()];
+    const u64 pc = arch::frame_pc(*frame);
+    if (pc != mine.set_at) {
+        mine.steps = kFewStepsBetweenTimers;
+        return set_timer_now(pc);
+    }
+    mine.steps_left = mine.steps;
+    if (mine.steps < kMostStepsBetweenTimers) mine.steps *= 2;
+    arch::set_stepping(frame, true);
 }
 
 void start_storm_here(void*) {
@@ -111,7 +118,8 @@ void send_storm_nmi(Frame* frame) {
                           nullptr);  // one that is still on its way there will do
         return;
     }
-    mine.steps_left = 1 + u32(random >> 32) % kMaxSteps;
+    // One whose steps are under way is not put off: it would never come to one that takes few between two timers.
+    if (!mine.steps_left) mine.steps_left = 1 + u32(random >> 32) % kMaxSteps;
     arch::set_stepping(frame, true);
 }
 
@@ -174,7 +182,7 @@ bool is_traced() {
 
 void step_between_timers(Frame* frame) {
     TimerCpu& mine = timers[this_cpu()];
-    if (mine.steps_left && --mine.steps_left == 0) set_timer_again(frame);
+    if (mine.steps_left && --mine.steps_left == 0) set_timer_now(arch::frame_pc(*frame));
 }
 
 // What a storm on its own CPU counts down; true: to its end.
