@@ -42,7 +42,10 @@ struct LpmLookupLayout {
     static constexpr s32 kKeyBits = 32;
     static constexpr s32 kFirstBits = lpm::kLengthBytes;
     static constexpr s32 kByte = lpm::kLengthBytes + lpm::kWideByte;
-    // In the table and in a node.
+    // A Standing, or null, from before any program can have the map; in it, and in the table, and in a node.
+    static constexpr s32 kStanding = __builtin_offsetof(LpmTrie, standing);
+    static constexpr s32 kStandingTable = __builtin_offsetof(lpm::Standing, shortcut);
+    static constexpr s32 kStandingChunks = ObjectSpace::sides_in_whole_table();
     static constexpr s32 kPlaces = __builtin_offsetof(lpm::Shortcut, places);
     static constexpr s32 kLines[] = {lpm::kWideForReaders + lpm::kLine,
                                      lpm::kWideForReaders + 2 * lpm::kLine};  // to ask for

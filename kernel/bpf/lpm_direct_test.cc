@@ -14,6 +14,7 @@ using lpm::Shortcut;
 using lpm::Wide;
 using lpm_test::Model;
 using lpm_test::Prefix;
+using lpm_test::prefix4;
 using lpm_test::TestTrie;
 
 // The parameter: bytes of a value.
@@ -25,13 +26,8 @@ protected:
     void SetUp() override {
         trie_.trie()->grow_at.store(1, Order::Relaxed);
         // Each update fills some places of the table.
-        for (u32 i = 0; i < 1200; ++i) update(prefix(0xf0000000, 32));
+        for (u32 i = 0; i < 1200; ++i) update(prefix4(0xf0000000, 32));
         ASSERT_NE(trie_.trie()->shortcut.dereference(), nullptr);
-    }
-    static Prefix prefix(u32 address, u32 length) {
-        Prefix made{length, std::string(4, '\0')};
-        for (u32 i = 0; i < 4; ++i) made.data[i] = static_cast<char>(address >> (24 - 8 * i));
-        return made;
     }
     void update(const Prefix& prefix) {
         ++value_;
@@ -39,7 +35,7 @@ protected:
     }
     void erase(const Prefix& prefix) { ASSERT_EQ(trie_.erase(prefix), model_.erase(prefix)); }
     void expect_same(u32 address) {
-        const Prefix key = prefix(address, 32);
+        const Prefix key = prefix4(address, 32);
         ASSERT_EQ(trie_.lookup(key), model_.lookup(key)) << address;
     }
     // A node's cover is that of its place, and stands in the runs that are nobody else's, where a look-up finds it without
@@ -90,7 +86,7 @@ TEST_P(LpmDirect, WhatCoversANodeIsKnownThere) {
         } else {
             // Most of the others are deep, of which one is enough for a node to have no cover.
             const bool deep = random_() % 16 == 0;
-            update(prefix(address, deep ? 25 + random_() % 8 : 6 + random_() % 19));
+            update(prefix4(address, deep ? 25 + random_() % 8 : 6 + random_() % 19));
         }
         expect_same(address);
         expect_same(address ^ random_() % 0x2000);
@@ -108,15 +104,15 @@ TEST_P(LpmDirect, ATableToComeKnowsItToo) {
     TestTrie other(4, 1000, GetParam());
     other.trie()->grow_at.store(1, Order::Relaxed);
     const u32 address = kBlock << 16;
-    ASSERT_EQ(other.update(prefix(address, 24), 1), 0);
-    ASSERT_EQ(other.update(prefix(address, 12), 2), 0);
-    ASSERT_EQ(other.update(prefix(address, 14), 3), 0);
+    ASSERT_EQ(other.update(prefix4(address, 24), 1), 0);
+    ASSERT_EQ(other.update(prefix4(address, 12), 2), 0);
+    ASSERT_EQ(other.update(prefix4(address, 14), 3), 0);
     for (u32 i = 0; i < 1200; ++i) {
         // Half of the places stand behind that one.
         if (i == 600) {
-            ASSERT_EQ(other.erase(prefix(address, 14)), 0);
+            ASSERT_EQ(other.erase(prefix4(address, 14)), 0);
         }
-        ASSERT_EQ(other.update(prefix(0xf0000000, 32), i), 0);
+        ASSERT_EQ(other.update(prefix4(0xf0000000, 32), i), 0);
     }
     host::RcuReadGuard rcu;
     Shortcut* table = other.trie()->shortcut.dereference();
@@ -125,21 +121,21 @@ TEST_P(LpmDirect, ATableToComeKnowsItToo) {
     const u32 cover = wide->cover;
     ASSERT_NE(cover, 0u);
     EXPECT_EQ(other.trie()->leaf(cover)->prefixlen(), 12u);
-    EXPECT_EQ(other.lookup(prefix(address + 0x100, 32)), 2);
+    EXPECT_EQ(other.lookup(prefix4(address + 0x100, 32)), 2);
 }
 
 // Without memory for another node what covers is put into this one.
 TEST_P(LpmDirect, WithoutMemoryWhatCoversIsFound) {
     const u32 address = kBlock << 16;
-    update(prefix(address, 12));
-    update(prefix(address, 20));
-    update(prefix(address + 0x220, 28));
-    update(prefix(address + 0x230, 28));
+    update(prefix4(address, 12));
+    update(prefix4(address, 20));
+    update(prefix4(address + 0x220, 28));
+    update(prefix4(address + 0x230, 28));
     expect_same(address + 0x220);
     machine::fail_allocation_after(0);
     const std::vector<u32> taken = take_all_nodes();
-    erase(prefix(address + 0x220, 28));
-    erase(prefix(address + 0x230, 28));
+    erase(prefix4(address + 0x220, 28));
+    erase(prefix4(address + 0x230, 28));
     for (u32 slot = 0; slot < 32; ++slot) expect_same(address + (slot << 8) + 0x20);
     for (const u32 number : taken) trie_.trie()->space.free(number);
     machine::stop_failing_allocations();

@@ -31,6 +31,13 @@ struct Prefix {
     }
 };
 
+// Of an IPv4 address.
+inline Prefix prefix4(u32 address, u32 length) {
+    Prefix made{length, std::string(4, '\0')};
+    for (u32 i = 0; i < 4; ++i) made.data[i] = static_cast<char>(address >> (24 - 8 * i));
+    return made;
+}
+
 // The order of a walk: what is covered first, then 0 before 1. Bits behind the length do not count.
 struct WalkOrder {
     bool operator()(const Prefix& a, const Prefix& b) const {

@@ -194,23 +194,28 @@ u32 next_growth(const LpmTrie* trie, const Shortcut* table) {
     return table->place_bits < kMaxHashedBits ? 1u << table->place_bits : kNever;
 }
 
+// In memory that is zero.
+void start(LpmTrie* trie, Shortcut* table, u32 place_bits) {
+    table->trie = trie;
+    table->place_bits = place_bits;
+    table->hash_shift = 32 - place_bits;
+    table->nibbles = is_direct(trie) ? place_bits / 4 : Shortcut::kHashedNibbles;
+}
+
 Shortcut* make(LpmTrie* trie, u32 prefixes) {
     const bool direct = is_direct(trie);
     u32 place_bits = direct ? Shortcut::kDirectBits : highest_bit(prefixes) + 1;
     if (place_bits < Shortcut::kLeastPlaceBits) place_bits = Shortcut::kLeastPlaceBits;
     auto* table = static_cast<Shortcut*>(
         host::alloc(Shortcut::bytes(direct, place_bits), AllocContext::Atomic, trie->memory));
-    if (!table) return nullptr;
-    table->trie = trie;
-    table->place_bits = place_bits;
-    table->hash_shift = 32 - place_bits;
-    table->nibbles = direct ? place_bits / 4 : Shortcut::kHashedNibbles;
+    if (table) start(trie, table, place_bits);
     return table;
 }
 
 void free_table(Shortcut* table) {
     if (!table) return;
     LpmTrie* trie = table->trie;
+    if (trie->standing && table == &trie->standing->shortcut) return;
     free_in_steps(table, Shortcut::bytes(is_direct(trie), table->place_bits), trie->memory);
 }
 
@@ -323,6 +328,27 @@ bool fill(LpmTrie* trie) REQUIRES(trie->lock) {
 }
 
 }  // namespace
+
+void standing_make(LpmTrie* trie, u32 max_entries) {
+    if (!is_direct(trie) || max_entries < Standing::kFrom) return;
+    auto* standing = static_cast<Standing*>(
+        host::alloc(Standing::bytes(), AllocContext::MaySleep, trie->memory));
+    if (!standing) return;  // there will be a table later
+    Shortcut* table = &standing->shortcut;
+    start(trie, table, Shortcut::kDirectBits);
+    for (u32 place = 0; place >> Shortcut::kDirectBits == 0; ++place) {
+        table->wide(place).store(&nothing, Order::Relaxed);
+    }
+    trie->standing = standing;
+    trie->shortcut.publish(table);
+    trie->grow_at.store(kNever, Order::Relaxed);
+}
+
+void standing_free(LpmTrie* trie) {
+    if (!trie->standing) return;
+    free_in_steps(trie->standing, Standing::bytes(), trie->memory);
+    trie->standing = nullptr;
+}
 
 bool shortcut_note(LpmTrie* trie, const u8* data, u32 prefixlen) {
     bool enough = true;

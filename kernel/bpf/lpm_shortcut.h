@@ -19,6 +19,9 @@
 // each, in the order of the keys; readers get it when it is complete. Writers keep both it and the one in
 // use up to date. Readers reach it through RCU. The one that was in use has its summaries freed, as it was filled.
 //
+// A trie of four-byte keys for so many entries that it will not matter has its table, empty, from its creation, and what
+// leads from numbers to objects beside it: compilers may rely on their address (Standing).
+//
 // So one update writes one place, but for prefixes of 8 to 16 bits of the direct kind: up to 256 of them,
 // one after the other. Meanwhile such a prefix may be seen below one place and not yet below another.
 #pragma once
@@ -77,6 +80,23 @@ private:
     }
 };
 static_assert(__builtin_offsetof(Shortcut, places) == 64);  // buckets do not cross cache lines
+
+// What look-ups go through besides nodes and values, in one piece, at one address for the life of the trie.
+struct Standing {
+    alignas(64) u8 chunks[ObjectSpace::whole_table_bytes()];
+    alignas(64) Shortcut shortcut;  // direct; its places and covers go on behind it
+
+    static constexpr u32 kFrom = 1u << 18;  // max_entries; some 4 bytes for each of them
+    static size_t bytes() {
+        return __builtin_offsetof(Standing, shortcut) +
+               Shortcut::bytes(true, Shortcut::kDirectBits);
+    }
+};
+
+// Of a trie that is being made, before its space: makes that, where it is for enough entries and there is memory.
+void standing_make(LpmTrie* trie, u32 max_entries);
+// After its space.
+void standing_free(LpmTrie* trie);
 
 // A prefix of that length and data has come, changed or gone: its way may cross another entry. False: all is right, but
 // without memory for summaries; may be called again when there is some.

@@ -36,7 +36,7 @@ u32 value_bytes(const LpmTrie* trie) {
 
 const MapOps* ops_for(const LpmTrie* trie);
 
-bool make_parts(LpmTrie* trie) {
+bool make_parts(LpmTrie* trie, u32 max_entries) {
     static_assert(kSummaryClass + kSummaryClasses <= kWideClass + kWideClasses);
     u32 sizes[kWideClass + kWideClasses];
     sizes[kLeafClass] = static_cast<u32>(align_up(Leaf::kDataOffset + trie->data_size, 4));
@@ -51,11 +51,13 @@ bool make_parts(LpmTrie* trie) {
         for (u32 i = 0; i < kSummaryClasses; ++i) sizes[kSummaryClass + i] = kSummaryBytes[i];
         classes = has_summaries(trie) ? kSummaryClass + kSummaryClasses : kWideClass;
     }
+    standing_make(trie, max_entries);
     // What readers need of a wide node begins with a cache line.
     const ObjectSpace::Layout layout{
         .side = value_bytes(trie),
         .lead_from = is_direct(trie) ? kWideClass : classes,
         .lead = kLine - kWideForReaders,
+        .whole_table = trie->standing ? trie->standing->chunks : nullptr,
     };
     if (!trie->space.create(sizes, classes, layout, trie->memory)) return false;
     // What an update in an NMI takes, should it be the first.
@@ -66,7 +68,9 @@ bool make_parts(LpmTrie* trie) {
 
 // False: something still waits for its grace period.
 bool free_parts(LpmTrie* trie) {
-    return shortcut_free(trie) && trie->space.try_destroy();
+    if (!shortcut_free(trie) || !trie->space.try_destroy()) return false;
+    standing_free(trie);
+    return true;
 }
 
 Result<Map*> create(const bpf_attr& attr) {
@@ -76,7 +80,7 @@ Result<Map*> create(const bpf_attr& attr) {
     trie->max_prefixlen = trie->data_size * 8;
     trie->value_size = attr.value_size;
     trie->grow_at.store(shortcut_first_size(trie), Order::Relaxed);
-    if (!make_parts(trie)) {
+    if (!make_parts(trie, attr.max_entries)) {
         free_parts(trie);  // nothing was in use: it cannot say "later"
         delete_map(trie);
         return Errno::NoMem;

@@ -29,7 +29,7 @@
 //
 // Shortcut. From some thousand prefixes on, a table leads from a key's first bits straight to the entry
 // below them, or to all that is there in one piece (lpm_shortcut.h, lpm_summary.h). It only ever saves steps:
-// what is not found through it is looked for from the top.
+// what is not found through it is looked for from the top. A trie for many entries has it from its creation.
 //
 // Writers hold the trie's one lock; they never change what a reader of a node looks at but for the
 // entries themselves (a leaf replaced by a newer one of the same prefix, a child by another with the
@@ -173,6 +173,7 @@ struct CoveringTable {
 inline constexpr CoveringTable kCovering;
 
 struct Shortcut;
+struct Standing;
 struct Summary;
 
 }  // namespace lpm
@@ -183,6 +184,7 @@ struct LpmTrie : Map {
     host::Atomic<u32> top{};         // what covers all prefixes but the empty one
     host::Atomic<u32> everywhere{};  // the leaf of length 0
     host::RcuPointer<lpm::Shortcut> shortcut;
+    lpm::Standing* standing = nullptr;  // of a trie for many entries, from its creation to its end
     u32 data_size = 0;  // bytes of a key behind its length
     u32 max_prefixlen = 0;
     ObjectSpace space;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernel/bpf/lpm_model_test.h"
+#include "kernel/bpf/lpm_shortcut.h"
 #include "testkit/inject.h"
 #include "testkit/machine.h"
 
@@ -363,13 +364,15 @@ TEST_F(LpmTest, MemoryIsAccountedAndComesBack) {
 
 TEST_F(LpmTest, AFailedCreationLeavesNothing) {
     const machine::LiveMemory before = machine::live_memory();
-    const u32 allocations = inject::fail_each_allocation(
-        [] {
-            if (Map* map = make_map(trie_attr(16, 10))) map_put(map);
-            test::settle();
-        },
-        [&](u32) { EXPECT_EQ(machine::live_memory().blocks, before.blocks); });
-    EXPECT_GT(allocations, 5u);
+    for (const bpf_attr& attr : {trie_attr(16, 10), trie_attr(4, lpm::Standing::kFrom)}) {
+        const u32 allocations = inject::fail_each_allocation(
+            [&] {
+                if (Map* map = make_map(attr)) map_put(map);
+                test::settle();
+            },
+            [&](u32) { EXPECT_EQ(machine::live_memory().blocks, before.blocks); });
+        EXPECT_GT(allocations, 5u);
+    }
 }
 
 // Every update of a long run may be refused for want of memory, once, and then nothing has happened; a

@@ -18,7 +18,8 @@ bool ObjectSpace::create(const u32* sizes, u32 classes, const Layout& layout,
     layout_ = layout;
     side_step_ = layout.side / kNumberStep;
     first_step_ = layout.side ? sizes[0] / kNumberStep : kScale;
-    Table* table = larger_table(kFirstTable);
+    Table* table = layout.whole_table ? start_table(layout.whole_table, kMaxChunks)
+                                      : larger_table(kFirstTable);
     if (!table) return false;
     use_table(table);
     classes_ = classes;
@@ -66,7 +67,7 @@ bool ObjectSpace::try_destroy() {
     }
     for (PercpuFreelist& list : free_) list.destroy();
     cpus_.destroy();
-    host::free(table, Table::bytes(table->capacity), *owner_);
+    if (!layout_.whole_table) host::free(table, Table::bytes(table->capacity), *owner_);
     table_.store(nullptr, Order::Relaxed);
     return true;
 }
@@ -148,13 +149,17 @@ bool ObjectSpace::alloc_chunk(u32 size_class, NewChunk* made) {
     }
 }
 
-ObjectSpace::Table* ObjectSpace::larger_table(u32 capacity) {
-    auto* table =
-        static_cast<Table*>(host::alloc(Table::bytes(capacity), AllocContext::Atomic, *owner_));
-    if (!table) return nullptr;
+// In memory that is zero.
+ObjectSpace::Table* ObjectSpace::start_table(void* memory, u32 capacity) {
+    auto* table = static_cast<Table*>(memory);
     table->space = this;
     table->capacity = capacity;
     return table;
+}
+
+ObjectSpace::Table* ObjectSpace::larger_table(u32 capacity) {
+    void* memory = host::alloc(Table::bytes(capacity), AllocContext::Atomic, *owner_);
+    return memory ? start_table(memory, capacity) : nullptr;
 }
 
 void ObjectSpace::table_done(host::RcuHead* head) {

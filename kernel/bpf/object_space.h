@@ -8,7 +8,8 @@
 //
 // Where an object is follows from its number without its class: a table of a few kilobytes, a shift
 // and an addition. The two lowest bits of a number are 0: the user's (at_tagged()). The table is replaced
-// by one of twice the size when it is full.
+// by one of twice the size when it is full; one for all chunks that there may be, in the user's own memory,
+// never is.
 //
 // The first class may have objects in two parts, so that whoever reads many of them, but only one part, reaches as
 // few cache lines as the part has:
@@ -63,6 +64,8 @@ public:
         u32 side;  // bytes of the other part of objects of the first class, which may then have a multiple of 4; or 0
         u32 lead_from;  // from that class on the first object of a chunk stands
         u32 lead;  // so many bytes, a multiple of 8, behind its begin (which is aligned as host::alloc() says)
+        // whole_table_bytes() of zeros, the caller's, that stay until try_destroy() has succeeded; null: its own, that grows
+        void* whole_table;
     };
     // Sizes in bytes, multiples of 8. False: no memory, nothing left behind.
     [[nodiscard]] bool create(const u32* sizes, u32 classes, const Layout& layout,
@@ -109,6 +112,8 @@ public:
 
     // For compilers: where in it the column stands that side() reads.
     static constexpr size_t sides_offset();
+    static constexpr size_t whole_table_bytes();
+    static constexpr size_t sides_in_whole_table();
 
     u32 classes() const { return classes_; }
     u32 size_of(u32 size_class) const { return sizes_[size_class]; }
@@ -139,7 +144,7 @@ private:
         const Chunk& chunk(u32 number) const {
             return reinterpret_cast<const Chunk*>(zeros + 2 * capacity)[number];
         }
-        static size_t bytes(u32 capacity) {
+        static constexpr size_t bytes(u32 capacity) {
             return sizeof(Table) + capacity * (2 * sizeof(uintptr_t) + sizeof(Chunk));
         }
     };
@@ -196,6 +201,7 @@ private:
     bool add_chunk(u32 size_class);
     bool alloc_chunk(u32 size_class, NewChunk* made);
     Table* larger_table(u32 capacity);
+    Table* start_table(void* memory, u32 capacity);
     void use_table(Table* table);
     void install_chunk(u32 size_class, const NewChunk& made) REQUIRES(lock_);
     void want(u32 size_class);
@@ -227,6 +233,12 @@ private:
 #pragma GCC diagnostic ignored "-Winvalid-offsetof"
 constexpr size_t ObjectSpace::sides_offset() {
     return __builtin_offsetof(ObjectSpace, sides_);
+}
+constexpr size_t ObjectSpace::whole_table_bytes() {
+    return Table::bytes(kMaxChunks);
+}
+constexpr size_t ObjectSpace::sides_in_whole_table() {
+    return __builtin_offsetof(Table, zeros) + kMaxChunks * sizeof(uintptr_t);
 }
 #pragma GCC diagnostic pop
 

@@ -55,7 +55,7 @@ RegSet uses(const Op& op) {
         case Kind::CallHelper:
         case Kind::CallSubprog:
         case Kind::TailCall:
-            return kArguments | reg_bit(op.at.base);
+            return kArguments | address_uses(op.at);
         case Kind::Exit:
             return reg_bit(BPF_REG_0);
         default:

@@ -65,9 +65,9 @@ void Lowering::plan_constants(u32 begin, u32 end) {
         const Op& op = unit_.ops[i];
         const bool jumps = op.kind == Kind::Jump || (is_branch(op) && op.select == Select::No);
         if (jumps && op.target < lowest_target) lowest_target = op.target;
-        const bool wide =
-            op.kind == Kind::MovConst && !fits_s32(op.imm) && !fits_u32(static_cast<u64>(op.imm));
-        if (wide && lowest_target <= i && !keep_constant(op.imm)) return;
+        const s64 value = op.kind == Kind::MovConst ? op.imm : standing_of(unit_, op);
+        const bool wide = !fits_s32(value) && !fits_u32(static_cast<u64>(value));
+        if (wide && lowest_target <= i && !keep_constant(value)) return;
     }
 }
 

@@ -50,7 +50,7 @@ enum class Kind : u8 {
     Branch,        // if (lhs `code` rhs)
     BranchConst,   // if (lhs `code` imm)
     BranchMem,     // if (*(size*)address `code` imm)
-    CallHelper,  // prog->calls[imm]; look-ups may have their key `at` the stack, their map made by the Op `target`
+    CallHelper,  // prog->calls[imm]; look-ups may say where their key is `at`, their map made by the Op `target`
     CallSubprog,  // the one at target
     TailCall,
     Exit,
@@ -123,7 +123,8 @@ bool remove_dead_stores(Unit& unit);  // to the stack; whether there were any
 void fuse(Unit& unit);
 
 // bpf_jit_lookup.cc; after all others
-u32 count_lookups(const Unit& unit);  // calls that might be written out
-void sink_operands(Unit& unit);       // of those, to where the call is
+u32 count_lookups(const Unit& unit);              // calls that might be written out
+void sink_operands(Unit& unit);                   // of those, to where the call is
+s64 standing_of(const Unit& unit, const Op& op);  // behind that; of a look-up in an LPM trie; or 0
 
 }  // namespace barebpf::x86

@@ -51,37 +51,64 @@ static u32 definition_before(const Unit& unit, u32 call, Reg operand) {
     return call;
 }
 
-static bool is_stack_address(const Op& op) {
-    if (op.kind == Kind::AluConst)
-        return op.code == BPF_ADD && op.wide && op.lhs == BPF_REG_10 && fits_s32(op.imm);
-    return op.kind == Kind::Lea && op.wide && op.at.base == BPF_REG_10 && op.at.index == kNoReg;
+// The address of its lpm::Standing: the trie is the program's, and has it for its life.
+s64 standing_of(const Unit& unit, const Op& op) {
+    if (shape_of(unit, op) != LookupShape::Lpm4 || op.target == kInRegister) return 0;
+    const auto map = static_cast<uintptr_t>(unit.ops[op.target].imm);
+    return *reinterpret_cast<const s64*>(map + LpmLookupLayout::kStanding);
+}
+
+// What the Op makes, as an address; without a base: it is none.
+static Address address_made_by(const Op& op) {
+    if (!op.wide) return {};
+    if (op.kind == Kind::Lea) return op.at;
+    if (op.code != BPF_ADD) return {};
+    if (op.kind == Kind::Alu) return {op.lhs, op.rhs, 0, 0};
+    if (op.kind != Kind::AluConst || !fits_s32(op.imm)) return {};
+    return {op.lhs, kNoReg, 0, static_cast<s32>(op.imm)};
+}
+
+// Whether what the address is made of is still there when the look-up has come to nothing.
+static bool lasts(const Unit& unit, const Address& at, u32 made, u32 call) {
+    if (at.base == BPF_REG_10 && at.index == kNoReg) return true;
+    constexpr RegSet kWritten = reg_bit(BPF_REG_3) | reg_bit(BPF_REG_4) | reg_bit(BPF_REG_5);
+    const RegSet parts = reg_bit(at.base) | reg_bit(at.index);
+    if (!parts || (parts & kWritten) || !standing_of(unit, unit.ops[call])) return false;
+    for (u32 i = made + 1; i < call; i++) {
+        const Op& op = unit.ops[i];
+        const bool simple = op.kind == Kind::Nop || op.kind == Kind::MovConst;
+        if (!simple || (defs(op) & parts)) return false;
+    }
+    return true;
 }
 
 // A key on the stack needs no register, nor does the address of an LPM trie, before the call itself: each is one more for
-// the look-ups that the processor has under way.
+// the look-ups that the processor has under way. Where the trie is standing, nor does a key that is elsewhere.
 void sink_operands(Unit& unit) {
     for (u32 i = 0; i < unit.count; i++) {
         Op& call = unit.ops[i];
         const LookupShape shape = shape_of(unit, call);
         if (shape == LookupShape::Call) continue;
         call.target = kInRegister;
-        Op& key = unit.ops[definition_before(unit, i, BPF_REG_2)];
-        if (is_stack_address(key)) {
-            call.at.base = BPF_REG_10;
-            call.at.disp = key.kind == Kind::Lea ? key.at.disp : static_cast<s32>(key.imm);
-            key.kind = Kind::Nop;
-        }
         const u32 map = definition_before(unit, i, BPF_REG_1);
-        if (shape != LookupShape::Lpm4 || map == kInRegister) continue;
-        if (unit.ops[map].kind != Kind::MovConst) continue;
-        call.target = map;
-        unit.ops[map].kind = Kind::Nop;
+        if (shape == LookupShape::Lpm4 && map != kInRegister &&
+            unit.ops[map].kind == Kind::MovConst) {
+            call.target = map;
+            unit.ops[map].kind = Kind::Nop;
+        }
+        const u32 key = definition_before(unit, i, BPF_REG_2);
+        const Address at = address_made_by(unit.ops[key]);
+        if (!lasts(unit, at, key, i)) continue;
+        call.at = at;
+        unit.ops[key].kind = Kind::Nop;
     }
 }
 
 Memory Lowering::key_of(const Op& op, s32 offset) const {
-    if (op.at.base == BPF_REG_10) return Memory(x(BPF_REG_10), op.at.disp + offset);
-    return Memory(kKey, offset);
+    if (op.at.base == kNoReg) return Memory(kKey, offset);
+    Address at = op.at;
+    at.disp += offset;
+    return memory(at);
 }
 
 // rax = a word of the map.
@@ -115,17 +142,12 @@ void Lowering::jump_if(Condition condition, Label target, Compare compare) {
     out_.jump(condition, target);
 }
 
-// A wide node of an LPM trie, lpm_wide.h: the run of the key's third byte.
-void Lowering::lookup_lpm4(const Op& op, Label call) {
+// A look-up in an LPM trie: rcx = a wide node, lpm_wide.h; rdx = the entry for the key's third byte.
+static constexpr Register kNode = Register::Rcx, kEntry = Register::Rdx;
+
+void Lowering::entry_of_lpm4(const Op& op, Register run) {
     using L = LpmLookupLayout;
-    constexpr Register table = Register::Rax, node = Register::Rcx, word = Register::Rdx;
-    constexpr Register run = Register::Rax, entry = Register::Rdx, chunk = Register::Rcx;
-    jump_if(Condition::NotEqual, call, [&] { out_.cmp(Width::W32, key_of(op, 0), L::kKeyBits); });
-    load_of_map(op, L::kTable);
-    jump_if(Condition::Equal, call, [&] { out_.test(Width::W64, table, table); });
-    out_.movzx(node, Width::W16, key_of(op, L::kFirstBits));
-    out_.mov(Width::W64, node, Memory(table, node, Scale::X8, L::kPlaces));
-    for (const s32 line : L::kLines) out_.prefetch(Memory(node, line));
+    constexpr Register node = kNode, word = kEntry;
     out_.movzx(word, Width::W8, key_of(op, L::kByte));
     out_.mov(Width::W32, run, word);
     out_.shr(Width::W32, word, 5);
@@ -133,12 +155,36 @@ void Lowering::lookup_lpm4(const Op& op, Label call) {
     out_.popcnt(Width::W32, run, run);
     // At most 255, so eight bits do, and the rest is 0.
     out_.add(Width::W8, run, Memory(node, word, Scale::X1, L::kAfter));
-    out_.mov(Width::W32, entry, Memory(node, run, Scale::X4, L::kEntries));
-    jump_if(Condition::Equal, call, [&] { out_.test(Width::W8, entry, L::kLeafBit); });
-    load_of_map(op, L::kChunks);
-    out_.mov(Width::W32, chunk, entry);
+    out_.mov(Width::W32, kEntry, Memory(node, run, Scale::X4, L::kEntries));
+}
+
+Register Lowering::standing_register(s64 standing) {
+    if (const Frame::Kept* there = kept(standing)) return there->reg;
+    out_.load_constant(Register::R8, static_cast<u64>(standing));
+    return Register::R8;
+}
+
+// Beside a Standing it leaves all registers alone of which a key's address may be made.
+void Lowering::lookup_lpm4(const Op& op, Label call) {
+    using L = LpmLookupLayout;
+    constexpr Register chunk = kNode;
+    const s64 standing = standing_of(unit_, op);
+    jump_if(Condition::NotEqual, call, [&] { out_.cmp(Width::W32, key_of(op, 0), L::kKeyBits); });
+    const Register table = standing ? standing_register(standing) : Register::Rax;
+    if (!standing) {
+        load_of_map(op, L::kTable);
+        jump_if(Condition::Equal, call, [&] { out_.test(Width::W64, table, table); });
+    }
+    const s32 places = (standing ? L::kStandingTable : 0) + L::kPlaces;
+    out_.movzx(kNode, Width::W16, key_of(op, L::kFirstBits));
+    out_.mov(Width::W64, kNode, Memory(table, kNode, Scale::X8, places));
+    for (const s32 line : L::kLines) out_.prefetch(Memory(kNode, line));
+    entry_of_lpm4(op, standing ? kWords[0] : Register::Rax);
+    jump_if(Condition::Equal, call, [&] { out_.test(Width::W8, kEntry, L::kLeafBit); });
+    if (!standing) load_of_map(op, L::kChunks);
+    out_.mov(Width::W32, chunk, kEntry);
     out_.shr(Width::W32, chunk, L::kChunkShift);
-    out_.mov(Width::W64, chunk, Memory(Register::Rax, chunk, Scale::X8, 0));
+    out_.mov(Width::W64, chunk, Memory(table, chunk, Scale::X8, standing ? L::kStandingChunks : 0));
     if (value_use_ == kNobody) out_.lea(Width::W64, Register::Rax, memory(value_of_lpm4(0)));
 }
 
@@ -278,7 +324,7 @@ void Lowering::rest_of_lookup(u32 i, u32 number) {
     }
     out_.bind(call);
     const Op& op = unit_.ops[i];
-    if (op.at.base == BPF_REG_10) out_.lea(Width::W64, kKey, key_of(op, 0));
+    if (op.at.base != kNoReg) out_.lea(Width::W64, kKey, key_of(op, 0));
     if (op.target != kInRegister)
         out_.load_constant(kMap, static_cast<u64>(unit_.ops[op.target].imm));
     call_helper(op);

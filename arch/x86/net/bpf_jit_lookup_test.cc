@@ -3,6 +3,8 @@
 // ways, and beside writers.
 #include <optional>
 #include <random>
+#include <string>
+#include <vector>
 
 #include "arch/x86/net/bpf_jit_program_test.h"
 #include "kernel/bpf/lookup_layout.h"
@@ -87,8 +89,10 @@ Insns uses(Use use) {
 }
 
 // Where the program has its key.
-enum class KeyAt : u8 { Register, Stack, StackSeenTwice, OneOfTwo };
-constexpr KeyAt kKeysAt[] = {KeyAt::Register, KeyAt::Stack, KeyAt::StackSeenTwice, KeyAt::OneOfTwo};
+enum class KeyAt : u8 { Register, Stack, StackSeenTwice, OneOfTwo, Sum, SumOfWritten, Behind };
+constexpr KeyAt kKeysAt[] = {KeyAt::Register, KeyAt::Stack, KeyAt::StackSeenTwice,
+                             KeyAt::OneOfTwo, KeyAt::Sum,   KeyAt::SumOfWritten,
+                             KeyAt::Behind};
 
 // Copies the key behind R1 to the stack: R2.
 Insns copy_key(s32 size, s32 begin) {
@@ -101,9 +105,28 @@ Insns copy_key(s32 size, s32 begin) {
     return insns;
 }
 
+// R2 = the key's address, as a sum of that register and `other`.
+Insns sum_of(u32 reg, u32 other) {
+    Insns insns = {mov_reg(reg, 1)};
+    test::load_imm64(insns, other, 0x1234'5678'9abc);
+    append(insns, {insn(BPF_ALU64 | BPF_SUB | BPF_X, reg, other, 0, 0), mov_reg(2, reg),
+                   insn(BPF_ALU64 | BPF_ADD | BPF_X, 2, other, 0, 0)});
+    return insns;
+}
+// R6 = 40 behind the key's address; R2 = that address.
+Insns behind_key() {
+    return {insn(BPF_ST | BPF_MEM | BPF_DW, 10, 0, -8, 40),
+            insn(BPF_LDX | BPF_MEM | BPF_DW, 6, 10, -8, 0),
+            insn(BPF_ALU64 | BPF_ADD | BPF_X, 6, 1, 0, 0), mov_reg(2, 6),
+            insn(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -40)};
+}
+
 // The key behind R1 as R2.
 Insns key_for(const Map* map, KeyAt at) {
     if (at == KeyAt::Register) return {mov_reg(2, 1)};
+    if (at == KeyAt::Sum) return sum_of(0, 1);
+    if (at == KeyAt::SumOfWritten) return sum_of(4, 3);  // of registers that a look-up writes
+    if (at == KeyAt::Behind) return behind_key();
     const s32 size = static_cast<s32>(map->key_size), begin = -size - 16;
     Insns insns = copy_key(size, begin);
     // Of odd keys it stays there; others are copied once more, to a place that is zero for odd ones.
@@ -383,11 +406,19 @@ Prefix prefix_of(u32 address, u32 length) {
     return {length, __builtin_bswap32(address)};
 }
 
-class BpfJitLpmLookup : public barebpf::test::WithMap<> {
+// The parameter: whether the trie is standing (lpm_shortcut.h).
+class BpfJitLpmLookup : public barebpf::test::WithMap<::testing::TestWithParam<bool>> {
 protected:
     void make_trie() {
-        make(barebpf::test::map_attr(BPF_MAP_TYPE_LPM_TRIE, sizeof(Prefix), 8, 1 << 16,
+        const u32 entries = GetParam() ? lpm::Standing::kFrom : 1 << 16;
+        make(barebpf::test::map_attr(BPF_MAP_TYPE_LPM_TRIE, sizeof(Prefix), 8, entries,
                                      BPF_F_NO_PREALLOC));
+        ASSERT_EQ(trie()->standing != nullptr, GetParam());
+    }
+    LpmTrie* trie() { return static_cast<LpmTrie*>(map_); }
+    // From then on there is a table, filled by the updates that follow.
+    void want_table() {
+        if (!GetParam()) trie()->grow_at.store(1, Order::Relaxed);
     }
     void add(u32 address, u32 length) {
         const Prefix prefix = prefix_of(address, length);
@@ -420,10 +451,12 @@ protected:
 
     std::mt19937 random_{7};
 };
+INSTANTIATE_TEST_SUITE_P(Tables, BpfJitLpmLookup, ::testing::Bool(), [](const auto& chosen) {
+    return std::string(chosen.param ? "Standing" : "Growing");
+});
 
-TEST_F(BpfJitLpmLookup, AgreesWithTheMapsOwn) {
+TEST_P(BpfJitLpmLookup, AgreesWithTheMapsOwn) {
     make_trie();
-    auto* trie = static_cast<LpmTrie*>(map_);
     const auto expect_all_same = [&](u32 count) {
         for (const Use use : kUses) {
             for (const KeyAt at : kKeysAt) {
@@ -439,20 +472,82 @@ TEST_F(BpfJitLpmLookup, AgreesWithTheMapsOwn) {
         }
     };
     expect_all_same(100);  // nothing or little is there, and no table
-    trie->grow_at.store(1, Order::Relaxed);
+    want_table();
     add_some(1500);
-    ASSERT_NE(trie->shortcut.get_locked(), nullptr);
+    ASSERT_NE(trie()->shortcut.get_locked(), nullptr);
     expect_all_same(1500);
 }
 
-TEST_F(BpfJitLpmLookup, MostCallNothing) {
+// R6, of which the key's address was made, is another's when the look-up has come to nothing.
+TEST_P(BpfJitLpmLookup, AnAddressWhoseBaseChanges) {
+    make_trie();
+    want_table();
+    add_some(1500);
+    Insns insns = behind_key();
+    insns.push_back(mov_imm(6, 77));
+    test::load_imm64(insns, 1, reinterpret_cast<u64>(map_));
+    append(insns, {call_helper(0), insn(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1, 0), exit_insn(),
+                   mov_reg(0, 6), exit_insn()});
+    TestProgram program(insns, {reinterpret_cast<const void*>(&counting_lookup)});
+    program.prog()->calls[0].shape = map_->ops->lookup_shape;
+    ASSERT_TRUE(program.compile());
+    host::RcuReadGuard guard;
+    for (u32 i = 0; i < 3000; ++i) {
+        Prefix key = prefix_of(i % 3 ? address() : 0xc0a80101, 32);
+        void* found = map_->ops->lookup(map_, &key);
+        ASSERT_EQ(program.run(&key, 0), found ? reinterpret_cast<u64>(found) : 77);
+    }
+}
+
+// Adds up the values of so many keys, eight bytes behind R1 and on; `kept`: R9 has something for the end.
+Insns sum_of_values(const Map* map, s32 keys, bool kept) {
+    Insns insns = {mov_reg(6, 1), mov_imm(7, 0), mov_imm(8, keys)};
+    if (kept) insns.push_back(mov_imm(9, 5));
+    const size_t begin = insns.size();
+    append(insns, {mov_reg(2, 6), insn(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, 8)});
+    test::load_imm64(insns, 1, reinterpret_cast<u64>(map));
+    append(insns, {call_helper(0), insn(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 2, 0),
+                   insn(BPF_LDX | BPF_MEM | BPF_DW, 3, 0, 0, 0),
+                   insn(BPF_ALU64 | BPF_ADD | BPF_X, 7, 3, 0, 0),
+                   insn(BPF_ALU64 | BPF_ADD | BPF_K, 6, 0, 0, 8),
+                   insn(BPF_ALU64 | BPF_ADD | BPF_K, 8, 0, 0, -1)});
+    const s32 back = static_cast<s32>(begin) - static_cast<s32>(insns.size()) - 1;
+    insns.push_back(insn(BPF_JMP | BPF_JNE | BPF_K, 8, 0, back, 0));
+    insns.push_back(mov_reg(0, 7));
+    if (kept) insns.push_back(insn(BPF_ALU64 | BPF_ADD | BPF_X, 0, 9, 0, 0));
+    insns.push_back(exit_insn());
+    return insns;
+}
+
+TEST_P(BpfJitLpmLookup, InALoop) {
+    make_trie();
+    want_table();
+    add_some(1500);
+    constexpr u32 kKeys = 1000;
+    std::vector<Prefix> keys(kKeys + 1);
+    for (Prefix& key : keys) key = prefix_of(address(), 32);
+    u64 sum = 0;
+    host::RcuReadGuard guard;
+    for (u32 i = 1; i <= kKeys; ++i) {
+        const void* found = map_->ops->lookup(map_, &keys[i]);
+        if (found) sum += host::atomic_at<u64>(found).load(Order::Relaxed);
+    }
+    for (const bool kept : {false, true}) {
+        TestProgram program(sum_of_values(map_, kKeys, kept),
+                            {reinterpret_cast<const void*>(&counting_lookup)});
+        program.prog()->calls[0].shape = map_->ops->lookup_shape;
+        ASSERT_TRUE(program.compile());
+        EXPECT_EQ(program.run(keys.data(), 0), sum + (kept ? 5 : 0));
+    }
+}
+
+TEST_P(BpfJitLpmLookup, MostCallNothing) {
     make_trie();
     if (map_->ops->lookup_shape == LookupShape::Call) GTEST_SKIP() << "without POPCNT";
-    auto* trie = static_cast<LpmTrie*>(map_);
-    trie->grow_at.store(1, Order::Relaxed);
+    want_table();
     add(0x0a000000, 8);
     for (u32 i = 0; i < 2000; ++i) add(address() & ~0xffu, 24);
-    ASSERT_NE(trie->shortcut.get_locked(), nullptr);
+    ASSERT_NE(trie()->shortcut.get_locked(), nullptr);
     CompiledLookup lookup(map_, Use::NullJumps);
     ASSERT_TRUE(lookup.compile());
     calls = 0;

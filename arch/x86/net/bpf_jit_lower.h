@@ -145,6 +145,8 @@ private:
     Memory key_of(const Op& op, s32 offset) const;
     void load_of_map(const Op& op, s32 offset);
     void lookup_lpm4(const Op& op, Label call);
+    void entry_of_lpm4(const Op& op, Register run);
+    Register standing_register(s64 standing);
     void lookup_hash(const Op& op, u32 key_size, Label call, Label miss);
     void hash_key(const Op& op, u32 key_size);
     void multiply_by_stride(u32 key_size);
