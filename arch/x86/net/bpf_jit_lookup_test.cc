@@ -117,7 +117,10 @@ Insns sum_of(u32 reg, u32 other) {
 Insns behind_key() {
     return {insn(BPF_ST | BPF_MEM | BPF_DW, 10, 0, -8, 40),
             insn(BPF_LDX | BPF_MEM | BPF_DW, 6, 10, -8, 0),
-            insn(BPF_ALU64 | BPF_ADD | BPF_X, 6, 1, 0, 0), mov_reg(2, 6),
+            insn(BPF_ALU64 | BPF_ADD | BPF_X, 6, 1, 0, 0),
+            insn(BPF_STX | BPF_MEM | BPF_DW, 10, 6, -8, 0),  // whole before R2 is made of it
+            insn(BPF_LDX | BPF_MEM | BPF_B, 3, 10, -8, 0),
+            mov_reg(2, 6),
             insn(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -40)};
 }
 
