@@ -454,9 +454,10 @@ protected:
 
     std::mt19937 random_{7};
 };
-INSTANTIATE_TEST_SUITE_P(Tables, BpfJitLpmLookup, ::testing::Bool(), [](const auto& chosen) {
-    return std::string(chosen.param ? "Standing" : "Growing");
-});
+INSTANTIATE_TEST_SUITE_P(Tables, BpfJitLpmLookup, ::testing::Values(false, true),
+                         [](const auto& chosen) {
+                             return std::string(chosen.param ? "Standing" : "Growing");
+                         });
 
 TEST_P(BpfJitLpmLookup, AgreesWithTheMapsOwn) {
     make_trie();
