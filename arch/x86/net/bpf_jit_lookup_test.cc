@@ -409,19 +409,21 @@ Prefix prefix_of(u32 address, u32 length) {
     return {length, __builtin_bswap32(address)};
 }
 
-// The parameter: whether the trie is standing (lpm_shortcut.h).
-class BpfJitLpmLookup : public barebpf::test::WithMap<::testing::TestWithParam<bool>> {
+enum class Table : u8 { Growing, Standing };  // lpm_shortcut.h
+
+class BpfJitLpmLookup : public barebpf::test::WithMap<::testing::TestWithParam<Table>> {
 protected:
     void make_trie() {
-        const u32 entries = GetParam() ? lpm::Standing::kFrom : 1 << 16;
+        const u32 entries = is_standing() ? lpm::Standing::kFrom : 1 << 16;
         make(barebpf::test::map_attr(BPF_MAP_TYPE_LPM_TRIE, sizeof(Prefix), 8, entries,
                                      BPF_F_NO_PREALLOC));
-        ASSERT_EQ(trie()->standing != nullptr, GetParam());
+        ASSERT_EQ(trie()->standing != nullptr, is_standing());
     }
+    static bool is_standing() { return GetParam() == Table::Standing; }
     LpmTrie* trie() { return static_cast<LpmTrie*>(map_); }
     // From then on there is a table, filled by the updates that follow.
     void want_table() {
-        if (!GetParam()) trie()->grow_at.store(1, Order::Relaxed);
+        if (!is_standing()) trie()->grow_at.store(1, Order::Relaxed);
     }
     void add(u32 address, u32 length) {
         const Prefix prefix = prefix_of(address, length);
@@ -454,9 +456,11 @@ protected:
 
     std::mt19937 random_{7};
 };
-INSTANTIATE_TEST_SUITE_P(Tables, BpfJitLpmLookup, ::testing::Values(false, true),
+INSTANTIATE_TEST_SUITE_P(Tables, BpfJitLpmLookup,
+                         ::testing::Values(Table::Growing, Table::Standing),
                          [](const auto& chosen) {
-                             return std::string(chosen.param ? "Standing" : "Growing");
+                             return std::string(chosen.param == Table::Standing ? "Standing"
+                                                                                : "Growing");
                          });
 
 TEST_P(BpfJitLpmLookup, AgreesWithTheMapsOwn) {
