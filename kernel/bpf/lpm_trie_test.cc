@@ -360,6 +360,28 @@ TEST_F(LpmTest, MemoryIsAccountedAndComesBack) {
     EXPECT_EQ(after.blocks, before.blocks);
 }
 
+// Others have this CPU meanwhile: a callback that waits for it runs before the end.
+TEST_F(LpmTest, ALargeTrieIsFreedInSteps) {
+    Map* map = make_map(trie_attr(4, 5000, 1024));
+    ASSERT_NE(map, nullptr);
+    const std::vector<u8> value(1024);
+    for (u32 i = 0; i < 4000; ++i) {
+        host::RcuReadGuard rcu;
+        ASSERT_EQ(map->ops->update(map, ipv4(i * 2654435761u, 24).key().data(), value.data(), 0),
+                  0);
+    }
+    for (u32 i = 0; i < 3; ++i) host::rcu_barrier();  // one batch of old nodes after the other
+    struct Waiting {
+        host::RcuHead head;
+        bool ran;
+    } waiting{};
+    host::call_rcu(&waiting.head,
+                   [](host::RcuHead* head) { reinterpret_cast<Waiting*>(head)->ran = true; });
+    map->ops->free(map);
+    EXPECT_TRUE(waiting.ran);
+    host::rcu_barrier();
+}
+
 // ── Allocations that fail ──
 
 TEST_F(LpmTest, AFailedCreationLeavesNothing) {
