@@ -4,50 +4,18 @@
 #include <vector>
 
 #include "kernel/bpf/map.h"
-#include "kernel/bpf/map_client_test.h"
+#include "kernel/bpf/map_btf_test.h"
 #include "testkit/test.h"
-#include "uapi/linux/btf.h"
 
 namespace barebpf {
 namespace {
 
-constexpr u32 kU32 = 1, kU64 = 2, kLock = 3, kLocked = 4, kNone = 0;
-
-// u32; u64; struct bpf_spin_lock; struct locked { u32; bpf_spin_lock; u64 }.
-std::vector<u8> make_btf() {
-    const char strings[] = "\0u32\0u64\0bpf_spin_lock\0val\0locked\0a\0b\0c";
-    const u32 structure = BTF_KIND_STRUCT << 24;
-    const u32 types[] = {
-        1,  BTF_KIND_INT << 24, 4,  32,                                       // u32
-        5,  BTF_KIND_INT << 24, 8,  64,                                       // u64
-        9,  structure | 1,      4,  23, kU32, 0,                              // bpf_spin_lock
-        27, structure | 3,      16, 34, kU32, 0, 36, kLock, 32, 38, kU64, 64  // locked
-    };
-    btf_header header{};
-    header.magic = BTF_MAGIC;
-    header.version = BTF_VERSION;
-    header.hdr_len = sizeof header;
-    header.type_len = sizeof types;
-    header.str_off = sizeof types;
-    header.str_len = sizeof strings;
-    std::vector<u8> blob;
-    const auto append = [&](const void* data, size_t size) {
-        blob.insert(blob.end(), static_cast<const u8*>(data), static_cast<const u8*>(data) + size);
-    };
-    append(&header, sizeof header);
-    append(types, sizeof types);
-    append(strings, sizeof strings);
-    return blob;
-}
-
-template <class Bpf>
-int load_btf() {
-    const std::vector<u8> blob = make_btf();
-    bpf_attr attr{};
-    attr.btf = test::address_of(blob.data());
-    attr.btf_size = static_cast<u32>(blob.size());
-    return static_cast<int>(Bpf::call(BPF_BTF_LOAD, &attr, sizeof attr));
-}
+using test::btf::kLock;
+using test::btf::kLocked;
+using test::btf::kNone;
+using test::btf::kU32;
+using test::btf::kU64;
+using test::btf::load;
 
 bpf_attr with_types(u32 type, u32 key_size, u32 value_size, int btf, u32 key, u32 value) {
     bpf_attr attr{};
@@ -85,7 +53,7 @@ const Case kCases[] = {
 
 template <class Bpf>
 std::vector<s64> answers() {
-    const int btf = load_btf<Bpf>();
+    const int btf = load<Bpf>();
     EXPECT_GE(btf, 0);
     std::vector<s64> result;
     for (const Case& c : kCases) {
@@ -106,7 +74,7 @@ TEST(MapBtf, TypesMustFitTheMap) {
 }
 
 TEST(MapBtf, TheRunningKernelAgrees) {
-    const int fd = load_btf<test::KernelBpf>();
+    const int fd = load<test::KernelBpf>();
     if (fd < 0) GTEST_SKIP() << "this kernel's bpf(2) is not permitted here: errno " << -fd;
     test::KernelBpf::close(fd);
     const std::vector<s64> kernels = answers<test::KernelBpf>();
@@ -118,7 +86,7 @@ TEST(MapBtf, TheRunningKernelAgrees) {
 TEST(MapBtf, LocksAreFoundAndKept) {
     host::Cpu::Entry inside;
     using Client = test::MapClient<test::OurBpf>;
-    const int btf = load_btf<test::OurBpf>();
+    const int btf = load<test::OurBpf>();
     const int fd = Client::create(with_types(BPF_MAP_TYPE_HASH, 4, 16, btf, kU32, kLocked));
     ASSERT_GE(fd, 0);
     test::OurBpf::close(btf);

@@ -14,7 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "kernel/bpf/map_client_test.h"
+#include "kernel/bpf/lpm_shortcut.h"
+#include "kernel/bpf/map_btf_test.h"
 #include "testkit/test.h"
 
 namespace barebpf {
@@ -22,7 +23,8 @@ namespace {
 
 using Bytes = std::string;
 
-enum class Values : u8 { Plain, PerCpu, Maps };
+// Locked: a number, a spin lock, another number. Files: descriptors that lead to nothing that the map could hold.
+enum class Values : u8 { Plain, PerCpu, Maps, Locked, Programs, Files };
 
 struct Kind {
     const char* name;
@@ -45,11 +47,19 @@ constexpr Kind kKinds[] = {
     {"array by a descriptor to read", BPF_MAP_TYPE_ARRAY, BPF_F_RDONLY, 4, 8, 4, 4, Values::Plain,
      true},
     {"percpu_array", BPF_MAP_TYPE_PERCPU_ARRAY, 0, 4, 12, 5, 7, Values::PerCpu, true},
+    {"array, locked values", BPF_MAP_TYPE_ARRAY, 0, 4, 16, 4, 5, Values::Locked, true},
+    {"prog_array", BPF_MAP_TYPE_PROG_ARRAY, 0, 4, 4, 4, 6, Values::Programs, true},
+    {"perf_event_array", BPF_MAP_TYPE_PERF_EVENT_ARRAY, 0, 4, 4, 4, 6, Values::Files, true},
+    {"cgroup_array", BPF_MAP_TYPE_CGROUP_ARRAY, 0, 4, 4, 4, 6, Values::Files, true},
     {"array_of_maps", BPF_MAP_TYPE_ARRAY_OF_MAPS, 0, 4, 4, 4, 6, Values::Maps, true},
     {"hash 4", BPF_MAP_TYPE_HASH, 0, 4, 8, 6, 9},
     {"hash 8", BPF_MAP_TYPE_HASH, 0, 8, 1, 6, 9},
     {"hash 16", BPF_MAP_TYPE_HASH, 0, 16, 24, 20, 30},
     {"hash 13", BPF_MAP_TYPE_HASH, 0, 13, 7, 1, 3},
+    {"hash 64", BPF_MAP_TYPE_HASH, 0, 64, 8, 6, 9},
+    {"hash, read only for programs", BPF_MAP_TYPE_HASH, BPF_F_RDONLY_PROG, 4, 8, 6, 9},
+    {"hash, locked values", BPF_MAP_TYPE_HASH, 0, 4, 16, 6, 9, Values::Locked},
+    {"hash on demand, locked values", BPF_MAP_TYPE_HASH, kNoPrealloc, 4, 16, 6, 9, Values::Locked},
     {"hash on demand", BPF_MAP_TYPE_HASH, kNoPrealloc, 16, 8, 6, 9},
     {"hash on demand 5", BPF_MAP_TYPE_HASH, kNoPrealloc, 5, 3, 6, 9},
     {"hash, seed 0", BPF_MAP_TYPE_HASH, BPF_F_ZERO_SEED, 4, 8, 6, 9},
@@ -66,6 +76,10 @@ constexpr Kind kKinds[] = {
     {"lpm_trie 32", BPF_MAP_TYPE_LPM_TRIE, kNoPrealloc, 8, 8, 12, 40, Values::Plain, true},
     {"lpm_trie 128", BPF_MAP_TYPE_LPM_TRIE, kNoPrealloc, 20, 4, 12, 40, Values::Plain, true},
     {"lpm_trie 8", BPF_MAP_TYPE_LPM_TRIE, kNoPrealloc, 5, 1, 30, 60, Values::Plain, true},
+    {"lpm_trie 32, many entries", BPF_MAP_TYPE_LPM_TRIE, kNoPrealloc, 8, 8, lpm::Standing::kFrom,
+     60, Values::Plain, true},
+    {"lpm_trie 24", BPF_MAP_TYPE_LPM_TRIE, kNoPrealloc, 7, 8, 12, 40, Values::Plain, true},
+    {"lpm_trie 2048", BPF_MAP_TYPE_LPM_TRIE, kNoPrealloc, 260, 8, 12, 40, Values::Plain, true},
     {"queue", BPF_MAP_TYPE_QUEUE, 0, 0, 8, 4, 1},
     {"stack", BPF_MAP_TYPE_STACK, 0, 0, 12, 4, 1},
     // Large, for either side may take a value for another now and then.
@@ -139,9 +153,11 @@ public:
             Client::info(inner_[i], &info, &size);
             ids_[i] = info.id;
         }
+        btf_ = test::btf::load<Bpf>();
     }
     ~Side() {
         for (const int fd : inner_) Client::close(fd);
+        Client::close(btf_);
     }
 
     std::vector<Outcome> run(const Kind& kind, const Sequence& sequence) {
@@ -150,16 +166,55 @@ public:
             test::map_attr(kind.type, kind.key_size, kind.value_size, kind.entries, kind.flags);
         attr.map_extra = kind.extra;
         if (kind.values == Values::Maps) attr.inner_map_fd = static_cast<u32>(inner_[0]);
+        if (kind.values == Values::Locked) {
+            attr.btf_fd = static_cast<u32>(btf_);
+            attr.btf_key_type_id = test::btf::kU32;
+            attr.btf_value_type_id = test::btf::kLocked;
+        }
+        if (kind.values == Values::Programs) load_programs();
         fd_ = Client::create(attr);
         std::vector<Outcome> outcomes;
         if (fd_ < 0) return {{fd_, {}}};
         for (const Step& step : sequence) outcomes.push_back(take_step(step));
         outcomes.push_back(described());
         Client::close(fd_);
+        if (kind.values == Values::Programs) {
+            for (const int fd : programs_) Client::close(fd);
+        }
         return outcomes;
     }
 
 private:
+    void load_programs() {
+        const bpf_insn insns[] = {{BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0},
+                                  {BPF_JMP | BPF_EXIT, 0, 0, 0, 0}};
+        for (u32 i = 0; i < kInner; ++i) {
+            bpf_attr attr{};
+            attr.prog_type = BPF_PROG_TYPE_SOCKET_FILTER;
+            attr.insns = test::address_of(insns);
+            attr.insn_cnt = std::size(insns);
+            attr.license = test::address_of("GPL");
+            programs_[i] = static_cast<int>(Bpf::call(BPF_PROG_LOAD, &attr, sizeof attr));
+            bpf_prog_info info{};
+            bpf_attr query{};
+            query.info.bpf_fd = static_cast<u32>(programs_[i]);
+            query.info.info_len = sizeof info;
+            query.info.info = test::address_of(&info);
+            Bpf::call(BPF_OBJ_GET_INFO_BY_FD, &query, sizeof query);
+            EXPECT_GT(info.id, 0u) << programs_[i];
+            program_ids_[i] = info.id;
+        }
+    }
+    // A descriptor as a value.
+    int file(u32 number) const {
+        if (number % 7 == 6) return 100'000;
+        if (kind_->values == Values::Programs) return programs_[number % kInner];
+        if (kind_->values == Values::Maps) return inner_[number % kInner];
+        return number % 2 ? -1 : inner_[number % kInner];
+    }
+    bool holds_files() const {
+        return kind_->values >= Values::Programs || kind_->values == Values::Maps;
+    }
     size_t value_room() const {
         const size_t stride = (kind_->value_size + 7) / 8 * 8;
         return kind_->values == Values::PerCpu ? stride * cpus_ : stride;
@@ -170,8 +225,8 @@ private:
 
     Bytes to_map(u32 number) const {
         Bytes bytes(value_room(), '\0');
-        if (kind_->values == Values::Maps) {
-            const int fd = number % 7 == 6 ? 100'000 : inner_[number % kInner];
+        if (holds_files()) {
+            const int fd = file(number);
             std::memcpy(bytes.data(), &fd, 4);
             return bytes;
         }
@@ -183,13 +238,14 @@ private:
         }
         return bytes;
     }
-    // What both sides can show alike: ids as numbers of inner maps, as many CPUs as both have.
+    // What both sides can show alike: ids as numbers of inner maps or programs, as many CPUs as both have.
     Bytes from_map(const char* value) const {
-        if (kind_->values == Values::Maps) {
+        if (holds_files()) {
             u32 id;
             std::memcpy(&id, value, 4);
+            const u32* ids = kind_->values == Values::Maps ? ids_ : program_ids_;
             for (u32 i = 0; i < kInner; ++i) {
-                if (ids_[i] == id) return Bytes(1, static_cast<char>('0' + i));
+                if (ids[i] == id) return Bytes(1, static_cast<char>('0' + i));
             }
             return "?";
         }
@@ -330,8 +386,8 @@ private:
     const Kind* kind_ = nullptr;
     int fd_ = -1;
     u32 cpus_, shown_cpus_;
-    int inner_[kInner];
-    u32 ids_[kInner];
+    int inner_[kInner], programs_[kInner], btf_;
+    u32 ids_[kInner], program_ids_[kInner] = {};
 };
 
 u32 kernel_cpus() {
@@ -352,7 +408,9 @@ protected:
         const Kind& kind = GetParam();
         Sequence sequence(10 + random_() % 60);
         for (Step& step : sequence) step = random_step(kind);
-        if (random_() % 8 == 0) sequence[random_() % sequence.size()].what = Do::Freeze;
+        // (Locked values: docs/differences.md.)
+        const bool freezes = kind.values != Values::Locked;
+        if (freezes && random_() % 8 == 0) sequence[random_() % sequence.size()].what = Do::Freeze;
         return sequence;
     }
     Step random_step(const Kind& kind) {
