@@ -39,15 +39,14 @@ bool make_values(ArrayMap* map, u64 size, bool mmapable) {
 }
 
 Result<Map*> create(const bpf_attr& attr) {
-    const bool masked = !host::capable(host::Capability::Perfmon);
-    const u32 index_mask = index_mask_for(attr.max_entries);
-    if (masked && index_mask == ~u32{0}) return Errno::TooBig;
+    const ArrayLayout layout = TRY(array_layout(attr.max_entries));
     u64 size;
-    if (!values_size(attr, masked ? index_mask + 1 : attr.max_entries, &size)) return Errno::NoMem;
+    if (!values_size(attr, layout.slots, &size)) return Errno::NoMem;
     auto* map = new_map<ArrayMap>();
     if (!map) return Errno::NoMem;
     map->element_size = static_cast<u32>(align_up(attr.value_size, 8));
-    map->index_mask = index_mask;
+    map->bypass_spec_v1 = layout.bypass_spec_v1;
+    map->index_mask = layout.index_mask;
     if (!make_values(map, size, attr.map_flags & BPF_F_MMAPABLE)) {
         delete_map(map);
         return Errno::NoMem;
@@ -190,6 +189,13 @@ bool meta_equal(const Map* meta, const Map* inner) {
 
 u32 index_mask_for(u32 max_entries) {
     return static_cast<u32>(round_up_to_power_of_two(max_entries) - 1);
+}
+
+Result<ArrayLayout> array_layout(u32 max_entries) {
+    const bool bypass = host::capable(host::Capability::Perfmon);
+    const u32 mask = index_mask_for(max_entries);
+    if (!bypass && mask == ~u32{0}) return Errno::TooBig;
+    return ArrayLayout{bypass, mask, bypass ? max_entries : mask + 1};
 }
 
 Result<void> check_array_attr(const bpf_attr& attr, u32 own_flags) {
