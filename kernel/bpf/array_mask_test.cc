@@ -115,6 +115,18 @@ TEST_F(ArrayMask, ThereIsNoLargerPowerOfTwo) {
     EXPECT_EQ(Client::create_outer(BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, ~0u, -1), error(Errno::BadF));
 }
 
+TEST_F(ArrayMask, UserSpaceMapsNoMoreThanTheElements) {
+    constexpr u32 kPage = host::kPageSize;
+    Map* map = test::map_of(keep(Client::create(BPF_MAP_TYPE_ARRAY, 4, kPage, 5, BPF_F_MMAPABLE)));
+    const auto mmap = [&](u64 first, u64 pages) {
+        return map->ops->mmap(map, {first * kPage, pages * kPage, false, true, false});
+    };
+    EXPECT_TRUE(mmap(0, 5).ok());
+    EXPECT_EQ(mmap(0, 6).error(), Errno::Inval);
+    EXPECT_EQ(mmap(5, 1).error(), Errno::Inval);
+    EXPECT_EQ(mmap(0, 8).error(), Errno::Inval);
+}
+
 // -- functions ----------------------------------------------------------------------------------
 
 // A map whose bounds checks let anything through.

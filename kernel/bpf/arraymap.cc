@@ -169,7 +169,8 @@ u32 emit_lookup(const Map* map, bpf_insn* out, u32 capacity) {
 Result<host::MmapPages> mmap(Map* generic, const host::MmapRequest& request) {
     auto* map = static_cast<ArrayMap*>(generic);
     if (!(map->flags & BPF_F_MMAPABLE)) return Errno::Inval;
-    const u64 size = u64{map->pages.mapped_count()} * host::kPageSize;
+    // Without what the array is rounded up by: that is nobody's to see.
+    const u64 size = align_up(u64{map->max_entries} * map->element_size, host::kPageSize);
     u64 end;
     if (__builtin_add_overflow(request.offset, request.length, &end) || end > size ||
         request.offset % host::kPageSize != 0) {
