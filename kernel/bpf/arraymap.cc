@@ -39,15 +39,14 @@ bool make_values(ArrayMap* map, u64 size, bool mmapable) {
 }
 
 Result<Map*> create(const bpf_attr& attr) {
-    const bool masked = !host::capable(host::Capability::Perfmon);
-    const u32 index_mask = index_mask_for(attr.max_entries);
-    if (masked && index_mask == ~u32{0}) return Errno::TooBig;
+    const ArrayLayout layout = TRY(array_layout(attr.max_entries));
     u64 size;
-    if (!values_size(attr, masked ? index_mask + 1 : attr.max_entries, &size)) return Errno::NoMem;
+    if (!values_size(attr, layout.slots, &size)) return Errno::NoMem;
     auto* map = new_map<ArrayMap>();
     if (!map) return Errno::NoMem;
     map->element_size = static_cast<u32>(align_up(attr.value_size, 8));
-    map->index_mask = index_mask;
+    map->bypass_spec_v1 = layout.bypass_spec_v1;
+    map->index_mask = layout.index_mask;
     if (!make_values(map, size, attr.map_flags & BPF_F_MMAPABLE)) {
         delete_map(map);
         return Errno::NoMem;
@@ -170,7 +169,8 @@ u32 emit_lookup(const Map* map, bpf_insn* out, u32 capacity) {
 Result<host::MmapPages> mmap(Map* generic, const host::MmapRequest& request) {
     auto* map = static_cast<ArrayMap*>(generic);
     if (!(map->flags & BPF_F_MMAPABLE)) return Errno::Inval;
-    const u64 size = u64{map->pages.mapped_count()} * host::kPageSize;
+    // Without what the array is rounded up by: that is nobody's to see.
+    const u64 size = align_up(u64{map->max_entries} * map->element_size, host::kPageSize);
     u64 end;
     if (__builtin_add_overflow(request.offset, request.length, &end) || end > size ||
         request.offset % host::kPageSize != 0) {
@@ -190,6 +190,13 @@ bool meta_equal(const Map* meta, const Map* inner) {
 
 u32 index_mask_for(u32 max_entries) {
     return static_cast<u32>(round_up_to_power_of_two(max_entries) - 1);
+}
+
+Result<ArrayLayout> array_layout(u32 max_entries) {
+    const bool bypass = host::capable(host::Capability::Perfmon);
+    const u32 mask = index_mask_for(max_entries);
+    if (!bypass && mask == ~u32{0}) return Errno::TooBig;
+    return ArrayLayout{bypass, mask, bypass ? max_entries : mask + 1};
 }
 
 Result<void> check_array_attr(const bpf_attr& attr, u32 own_flags) {

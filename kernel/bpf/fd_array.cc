@@ -23,12 +23,16 @@ Result<void> fd_array_check_attr(const bpf_attr& attr, u32 own_flags) {
 }
 
 Result<Map*> fd_array_create(const bpf_attr& attr) {
-    const size_t bytes = FdArray::bytes(attr.max_entries);
+    const ArrayLayout layout = TRY(array_layout(attr.max_entries));
+    const size_t bytes = FdArray::bytes(layout.slots);
     void* memory = alloc_map_struct(bytes);
     if (!memory) return Errno::NoMem;
     auto* map = construct_at<FdArray>(memory);
     map->memory.charge(bytes);
     map->max_entries = attr.max_entries;  // free() needs it even if nothing else was filled
+    map->bypass_spec_v1 = layout.bypass_spec_v1;
+    map->index_mask = layout.index_mask;
+    map->slot_count = layout.slots;
     return static_cast<Map*>(map);
 }
 
@@ -41,7 +45,7 @@ void fd_array_empty(Map* map) {
 
 void fd_array_free(Map* map) {
     fd_array_empty(map);
-    const size_t bytes = FdArray::bytes(map->max_entries);
+    const size_t bytes = FdArray::bytes(array_of(map)->slot_count);
     array_of(map)->~FdArray();
     free_map_struct(map, bytes);
 }
@@ -63,7 +67,7 @@ s64 fd_array_update(Map* map, const void* key, const void* value, u64 flags) {
     __builtin_memcpy(&fd, value, sizeof fd);
     const Result<void*> object = map->ops->fd_get(map, fd);
     if (!object) return -to_int(object.error());
-    void* old = array_of(map)->slots()[index].exchange(object.value(), Order::AcqRel);
+    void* old = array_of(map)->slot(index).exchange(object.value(), Order::AcqRel);
     if (old) map->ops->fd_put(old);
     return 0;
 }
@@ -71,7 +75,7 @@ s64 fd_array_update(Map* map, const void* key, const void* value, u64 flags) {
 s64 fd_array_erase(Map* map, const void* key) {
     const u32 index = array_index(key);
     if (index >= map->max_entries) return -to_int(Errno::TooBig);
-    void* old = array_of(map)->slots()[index].exchange(nullptr, Order::AcqRel);
+    void* old = array_of(map)->slot(index).exchange(nullptr, Order::AcqRel);
     if (!old) return -to_int(Errno::NoEnt);
     map->ops->fd_put(old);
     return 0;

@@ -2,7 +2,9 @@
 // Arrays of objects that user space names by descriptor: of maps, of perf events, of cgroups. (Program
 // arrays have a layout of their own, which compiled tail calls know: prog_array.h.)
 //
-//     +-- FdArray (a Map) --+ slot 0 | slot 1 | ...   max_entries pointers, null while empty
+//     +-- FdArray (a Map) --+ slot 0 | slot 1 | ...   pointers, null while empty
+//
+// There are max_entries of them; more where indices are masked (array_common.h), and those stay null.
 //
 // A slot holds a reference to its object, taken by the type's fd_get and dropped by its fd_put.
 //
@@ -15,21 +17,28 @@
 
 namespace barebpf {
 
-struct FdArray : Map {
+struct FdArrayHead : Map {
+    u32 index_mask = 0;  // covers max_entries - 1
+    u32 slot_count = 0;  // in memory
+};
+
+struct FdArray : FdArrayHead {
     // Where the slots begin, from the start of the map.
-    static constexpr u32 kSlotsOffset = (sizeof(Map) + 7) / 8 * 8;
+    static constexpr u32 kSlotsOffset = (sizeof(FdArrayHead) + 7) / 8 * 8;
 
     host::Atomic<void*>* slots() {
         return reinterpret_cast<host::Atomic<void*>*>(reinterpret_cast<u8*>(this) + kSlotsOffset);
     }
     const host::Atomic<void*>* slots() const { return const_cast<FdArray*>(this)->slots(); }
+    // index < max_entries, unless a CPU mispredicted that.
+    host::Atomic<void*>& slot(u32 index) { return slots()[index & index_mask]; }
     // The object in a slot, or null. Context: any, inside an RCU read section.
     void* get(u32 index) const {
         if (UNLIKELY(index >= max_entries)) return nullptr;
-        return slots()[index].load(host::Order::Acquire);
+        return slots()[index & index_mask].load(host::Order::Acquire);
     }
-    static constexpr size_t bytes(u32 entries) {
-        return kSlotsOffset + size_t{entries} * sizeof(host::Atomic<void*>);
+    static constexpr size_t bytes(u32 slot_count) {
+        return kSlotsOffset + size_t{slot_count} * sizeof(host::Atomic<void*>);
     }
 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Calls and addresses: helper ids become functions, or instructions that save the call.
+#include "kernel/bpf/array_common.h"
 #include "kernel/bpf/check_call.h"
 #include "kernel/bpf/decode.h"
 #include "kernel/bpf/fixups.h"
@@ -135,18 +136,13 @@ bool inline_lookup(Fixups& fix, u32 insn, const Map* map) {
     return true;
 }
 
-// A power of two minus one, at least value.
-constexpr u32 mask_over(u32 value) {
-    return value ? ~u32{0} >> __builtin_clz(value) : 0;
-}
-
 // Both engines compare the index with the number of entries. That is not enough where a mispredicting
 // CPU must not read beyond the array: the mask bounds the index on that path as well.
 void emit_tail_call(Fixups& fix, const InsnAux& aux) {
     if (aux.map && !aux.map->bypass_spec_v1) {
         const u32 entries = aux.map->max_entries;
         fix.out.emit(make_insn(BPF_JMP32 | BPF_JGE | BPF_K, BPF_REG_3, 0, 2, s32(entries)));
-        const u32 mask = mask_over(entries - 1);
+        const u32 mask = index_mask_for(entries);
         fix.out.emit(make_insn(BPF_ALU | BPF_AND | BPF_K, BPF_REG_3, 0, 0, s32(mask)));
     }
     fix.out.emit(make_insn(BPF_JMP | BPF_TAIL_CALL, 0, 0, 0, 0));

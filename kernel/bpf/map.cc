@@ -190,7 +190,6 @@ void map_init_from_attr(Map* map, const MapOps* ops, const bpf_attr& attr) {
     // The access mode is the descriptor's, not the map's.
     map->flags = attr.map_flags & ~u32{BPF_F_RDONLY | BPF_F_WRONLY};
     map->extra = attr.map_extra;
-    map->bypass_spec_v1 = host::capable(host::Capability::Perfmon);
     map->refs.start();
     map->user_refs.store(1, Order::Relaxed);
 }

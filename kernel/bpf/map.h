@@ -148,7 +148,7 @@ struct Map : host::FileObject {
     Map* inner_meta = nullptr;  // maps of maps: what every inner map is like (map_in_map.h)
     bool is_meta = false;       // is such a copy itself: no values, no id, a plain Map
 
-    bool bypass_spec_v1 = true;  // creator was privileged: no index masking needed
+    bool bypass_spec_v1 = true;  // arrays: the creator has CAP_PERFMON, indices need no mask
     MapRefs refs;
     host::Atomic<u32> user_refs{};
 

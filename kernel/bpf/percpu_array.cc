@@ -29,15 +29,13 @@ Result<void> check_attr(const bpf_attr& attr) {
 }
 
 Result<Map*> create(const bpf_attr& attr) {
-    const bool masked = !host::capable(host::Capability::Perfmon);
-    const u32 index_mask = index_mask_for(attr.max_entries);
-    if (masked && index_mask == ~u32{0}) return Errno::TooBig;
-    const u64 entries = masked ? index_mask + 1 : attr.max_entries;
+    const ArrayLayout layout = TRY(array_layout(attr.max_entries));
     auto* map = new_map<PercpuArrayMap>();
     if (!map) return Errno::NoMem;
     map->element_size = static_cast<u32>(align_up(attr.value_size, 8));
-    map->index_mask = index_mask;
-    if (!map->values.create(map->element_size * entries, map->memory)) {
+    map->bypass_spec_v1 = layout.bypass_spec_v1;
+    map->index_mask = layout.index_mask;
+    if (!map->values.create(u64{map->element_size} * layout.slots, map->memory)) {
         delete_map(map);
         return Errno::NoMem;
     }
@@ -85,9 +83,10 @@ s64 copy_value(Map* map, const void* key, void* value, u64) {
     const u32 index = array_index(key);
     if (index >= map->max_entries) return -to_int(Errno::NoEnt);
     const PercpuArrayMap* array = array_of(map);
+    const u32 masked = index & array->index_mask;
     u8* to = static_cast<u8*>(value);
     for (u32 cpu = 0; cpu < host::possible_cpus(); ++cpu, to += array->element_size) {
-        load_bytes(to, array->at(index, cpu), array->element_size);
+        load_bytes(to, array->at(masked, cpu), array->element_size);
     }
     return 0;
 }
@@ -98,9 +97,10 @@ s64 update_from_user(Map* map, const void* key, const void* value, u64 flags) {
     if (index >= map->max_entries) return -to_int(Errno::TooBig);
     if (flags == BPF_NOEXIST) return -to_int(Errno::Exist);
     const PercpuArrayMap* array = array_of(map);
+    const u32 masked = index & array->index_mask;
     const u8* from = static_cast<const u8*>(value);
     for (u32 cpu = 0; cpu < host::possible_cpus(); ++cpu, from += array->element_size) {
-        store_bytes(array->at(index, cpu), from, array->element_size);
+        store_bytes(array->at(masked, cpu), from, array->element_size);
     }
     return 0;
 }

@@ -36,7 +36,8 @@ ProgArray* array_of(Map* map) {
 host::Atomic<Prog*>* slot_of(Map* map, const void* key) {
     u32 index;
     __builtin_memcpy(&index, key, sizeof index);
-    return index < map->max_entries ? &array_of(map)->slots()[index] : nullptr;
+    if (index >= map->max_entries) return nullptr;
+    return &array_of(map)->slots()[index & array_of(map)->index_mask];
 }
 
 Result<void> check_attr(const bpf_attr& attr) {
@@ -46,12 +47,16 @@ Result<void> check_attr(const bpf_attr& attr) {
 }
 
 Result<Map*> create(const bpf_attr& attr) {
-    const size_t bytes = ProgArray::bytes(attr.max_entries);
+    const ArrayLayout layout = TRY(array_layout(attr.max_entries));
+    const size_t bytes = ProgArray::bytes(layout.slots);
     void* memory = alloc_map_struct(bytes);
     if (!memory) return Errno::NoMem;
     auto* map = construct_at<ProgArray>(memory);
     map->memory.charge(bytes);
     map->max_entries = attr.max_entries;  // free() needs it even if nothing else was filled
+    map->bypass_spec_v1 = layout.bypass_spec_v1;
+    map->index_mask = layout.index_mask;
+    map->slot_count = layout.slots;
     return static_cast<Map*>(map);
 }
 
@@ -63,7 +68,7 @@ void empty_slots(Map* map) {
 
 void free_array(Map* map) {
     empty_slots(map);
-    const size_t bytes = ProgArray::bytes(map->max_entries);
+    const size_t bytes = ProgArray::bytes(array_of(map)->slot_count);
     array_of(map)->~ProgArray();
     free_map_struct(map, bytes);
 }

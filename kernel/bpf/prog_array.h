@@ -2,7 +2,10 @@
 // The memory of a program array, as the interpreter and compiled tail calls read it. The map type's
 // operations are in prog_array.cc; this is only the layout and the one read.
 //
-//     +-- ProgArray (a Map) --+ slot 0 | slot 1 | ...   max_entries pointers, null while empty
+//     +-- ProgArray (a Map) --+ slot 0 | slot 1 | ...   pointers, null while empty
+//
+// There are max_entries of them; more where the fix-ups mask the index of a tail call (array_common.h), and those stay
+// null.
 //
 // The first program that uses the array, or is put into it, decides which others may: a tail call
 // enters a program of the same type and engine as its caller.
@@ -17,6 +20,8 @@ struct Prog;
 
 struct ProgArrayHead : Map {
     host::Atomic<u64> owner{};  // 0: nobody yet; otherwise what prog_array.cc makes of a program
+    u32 index_mask = 0;         // covers max_entries - 1
+    u32 slot_count = 0;         // in memory
 };
 
 struct ProgArray : ProgArrayHead {
@@ -26,8 +31,8 @@ struct ProgArray : ProgArrayHead {
     host::Atomic<Prog*>* slots() {
         return reinterpret_cast<host::Atomic<Prog*>*>(reinterpret_cast<u8*>(this) + kSlotsOffset);
     }
-    static constexpr size_t bytes(u32 max_entries) {
-        return kSlotsOffset + size_t{max_entries} * sizeof(host::Atomic<Prog*>);
+    static constexpr size_t bytes(u32 slot_count) {
+        return kSlotsOffset + size_t{slot_count} * sizeof(host::Atomic<Prog*>);
     }
 };
 
