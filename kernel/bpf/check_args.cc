@@ -134,6 +134,13 @@ Result<void> check_size(VerifierEnv& env, HelperCall& call, u32 regno, bool zero
     return {};
 }
 
+// Who peeks into a bloom filter asks for a value: it is not filled.
+ArgType arg_type(const HelperCall& call, u32 index) {
+    const ArgType type = call.proto->args[index];
+    const bool asks = call.map && call.map->type == BPF_MAP_TYPE_BLOOM_FILTER;
+    return type == ArgType::UninitMapValue && asks ? ArgType::MapValue : type;
+}
+
 // -- constants ----------------------------------------------------------------------------------
 
 Result<void> check_alloc_size(VerifierEnv& env, HelperCall& call, u32 regno) {
@@ -243,7 +250,7 @@ Result<void> check_value(VerifierEnv& env, HelperCall& call, ArgType type, u32 r
 }  // namespace
 
 Result<void> check_helper_arg(VerifierEnv& env, HelperCall& call, u32 index) {
-    const ArgType type = call.proto->args[index];
+    const ArgType type = arg_type(call, index);
     const u32 regno = BPF_REG_1 + index;
     if (type == ArgType::None) return {};
     TRY(check_reg(env, regno, RegUse::Read));

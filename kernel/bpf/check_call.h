@@ -69,7 +69,7 @@ struct MemoryArg {
     Handover how;
     bool packet_allowed;  // the receiver can deal with pointers into the packet
 };
-// ReadWrite and Fill leave a stack's contents as they are: mark_filled() afterwards.
+// Fill leaves a stack's contents as they are: mark_filled() afterwards.
 Result<void> check_memory_arg(VerifierEnv& env, const MemoryArg& arg);
 Result<void> mark_filled(VerifierEnv& env, u32 regno, u32 size);
 bool is_null_scalar(const RegState& reg);

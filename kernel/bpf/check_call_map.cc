@@ -81,6 +81,7 @@ bool also_allowed(u32 map_type, u32 helper) {
 }
 
 bool compatible(u32 map_type, u32 helper) {
+    if (helper == BPF_FUNC_for_each_map_elem) return true;  // check_callback() asks the map
     if (is_map_of_maps(map_type)) return helper == BPF_FUNC_map_lookup_elem;
     bool type_bound = false, helper_bound = false;
     for (const Pair& pair : kPairs) {

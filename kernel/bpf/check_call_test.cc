@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Helper calls that the verifier must accept, and those that it must refuse with their reasons.
-#include "kernel/bpf/verifier_calls_test.h"
+#include "kernel/bpf/ring_cases_test.h"
 
 namespace barebpf::test {
 namespace {
@@ -175,6 +175,26 @@ TEST(HelperMemory, MustBeInitialised) {
     });
 }
 
+// How much of it, or where, is not known: none of it is what it was.
+TEST(HelperMemory, IsUnknownAfterAFillSomewhere) {
+    auto filled = [](Insns address, Insns size) {
+        return any_number(R6) +
+               Insns{alu_imm(BPF_AND, R6, 8), insn_store_imm(BPF_DW, R10, -8, 1),
+                     insn_store_imm(BPF_DW, R10, -16, 1)} +
+               address + size +
+               Insns{helper_call(BPF_FUNC_get_stack), insn_load(BPF_DW, R1, R10, -16),
+                     insn_jump_imm(BPF_JEQ, R1, 1, 1), insn_load(BPF_DW, R0, R1, 0)} +
+               leave();
+    };
+    run({
+        {"size", filled(stack_address(R1, -16), {insn_mov(R2, R6), insn_add_imm(R2, 1)}),
+         Errno::Acces, "R1 invalid mem access 'scalar'"},
+        {"place",
+         filled(stack_address(R1, -16) + Insns{alu_reg(BPF_ADD, R1, R6)}, {insn_mov_imm(R2, 8)}),
+         Errno::Acces, "R1 invalid mem access 'scalar'"},
+    });
+}
+
 TEST(HelperMemory, SizesMustBeBounded) {
     auto sized = [](Insns refine) {
         return any_number(R6) + stack_address(R1, -64) + Insns{insn_mov(R2, R6)} + refine +
@@ -337,6 +357,10 @@ TEST(Maps, GoWithTheirHelpers) {
              leave(),
          Errno::Acces, "read from map forbidden, value_size=48 off=0 size=8"},
     });
+}
+
+TEST(Maps, AskForValuesOrFillThem) {
+    for (const RingCase& c : value_cases()) expect_verdict(c.name, c.insns, c.error, c.text);
 }
 
 TEST(Maps, ResultsMayBeNull) {

@@ -19,6 +19,11 @@ protected:
         make(kProgs, BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 4);
         make(kRing, BPF_MAP_TYPE_RINGBUF, 0, 0, 4096);
         make(kUserRing, BPF_MAP_TYPE_USER_RINGBUF, 0, 0, 4096);
+        make(kWriteOnly, BPF_MAP_TYPE_ARRAY, 4, 48, 1, BPF_F_WRONLY_PROG);
+        make(kQueue, BPF_MAP_TYPE_QUEUE, 0, 48, 4);
+        make(kBloom, BPF_MAP_TYPE_BLOOM_FILTER, 0, 48, 4);
+        maps_[kArrayOfMaps] =
+            MapClient<KernelBpf>::create_outer(BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, maps_[kArray]);
     }
     void TearDown() override {
         for (const int fd : maps_)
@@ -129,6 +134,10 @@ TEST_F(RingsOnKernel, Dynptrs) {
 
 TEST_F(RingsOnKernel, DynptrsOfCallbacks) {
     run(callback_cases());
+}
+
+TEST_F(RingsOnKernel, ValuesForMaps) {
+    run(value_cases());
 }
 
 }  // namespace

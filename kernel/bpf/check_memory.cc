@@ -23,8 +23,8 @@ Result<void> check_stack_arg(VerifierEnv& env, const MemoryArg& arg) {
     if (arg.how == Handover::Fill && reg.is_const())
         return check_no_dynptr(env, *env.state->frames[reg.frame],
                                s64(reg.scalar.value()) + reg.off, size);
-    return check_stack_range(env, arg.regno, reg.off, size, arg.zero_size_allowed, Access::Read,
-                             true);
+    const StackUse use = writes(arg) ? StackUse::ReadWrite : StackUse::Read;
+    return check_stack_range(env, arg.regno, reg.off, size, arg.zero_size_allowed, use);
 }
 
 Result<void> check_packet_arg(VerifierEnv& env, const MemoryArg& arg) {
@@ -92,7 +92,7 @@ Result<void> mark_filled(VerifierEnv& env, u32 regno, u32 size) {
     if (reg.type != RegType::Stack || size == 0) return {};
     if (!reg.is_const())  // overwritten when it was checked
         return {};
-    return check_stack_range(env, regno, reg.off, size, true, Access::Write, true);
+    return check_stack_range(env, regno, reg.off, size, true, StackUse::Fill);
 }
 
 }  // namespace barebpf

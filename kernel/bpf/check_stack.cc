@@ -234,7 +234,7 @@ Result<void> read_fixed(VerifierEnv& env, u32 frame_index, s32 off, u32 size, s3
 
 Result<void> read_anywhere(VerifierEnv& env, const Span& span, u32 regno, s32 off, u32 size,
                            s32 dst_reg) {
-    TRY(check_stack_range(env, regno, off, size, false, Access::Read, false));
+    TRY(check_stack_range(env, regno, off, size, false, StackUse::Load));
     const FuncState& frame = *env.state->frames[span.frame];
     if (dst_reg < 0) return {};
     bool all_zero = true;
@@ -308,21 +308,23 @@ Result<void> mark_stack_misc(VerifierEnv& env, FuncState& frame, s32 off, u32 si
 }
 
 Result<void> check_stack_range(VerifierEnv& env, u32 regno, s32 off, u32 size,
-                               bool zero_size_allowed, Access access, bool helper) {
+                               bool zero_size_allowed, StackUse use) {
+    const bool helper = use != StackUse::Load;
     if (size == 0 && !zero_size_allowed)
         return refuse(env, Errno::Acces, "invalid zero-sized read");
     const bool variable = !env.reg(regno).is_const();
     if (variable) TRY(refuse_variable(env, regno, off, helper));
     // Where exactly a helper writes must be known to count as initialising it.
-    if (variable) access = Access::Read;
-    const Span span = TRY(locate(env, regno, off, size, access, helper));
+    if (variable && use == StackUse::Fill) use = StackUse::ReadWrite;
+    const Span span = TRY(locate(env, regno, off, size, Access::Read, helper));
     if (size == 0) return {};
     FuncState& frame = *env.state->frames[span.frame];
-    if (access == Access::Write) return mark_stack_misc(env, frame, span.low, size);
+    if (use == StackUse::Fill) return mark_stack_misc(env, frame, span.low, size);
 
+    const bool overwrite = use == StackUse::ReadWrite;
     for (s32 at = span.low; at < span.high; ++at) {
         const u32 index = slot_of(at);
-        if (index < frame.slot_count && use_byte(env, frame.slots[index], byte_of(at), helper))
+        if (index < frame.slot_count && use_byte(env, frame.slots[index], byte_of(at), overwrite))
             continue;
         const char* what =
             helper ? "invalid indirect read from stack R" : "invalid read from stack R";
@@ -333,7 +335,7 @@ Result<void> check_stack_range(VerifierEnv& env, u32 regno, s32 off, u32 size,
                       '+', at - span.low, " size ", size);
     }
     mark_slots_read(env, span.frame, slot_range(span.low, span.high));
-    if (helper) note_changed(env, span.frame, slot_range(span.low, span.high));
+    if (overwrite) note_changed(env, span.frame, slot_range(span.low, span.high));
     return {};
 }
 

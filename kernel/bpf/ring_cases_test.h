@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Programs with ring buffers and dynptrs, and what Linux says to them: for this verifier
-// (check_dynptr_test.cc) and for the kernel that the test runs on (check_dynptr_kernel_test.cc).
+// Programs with ring buffers, dynptrs and values of maps, and what Linux says to them: for this verifier
+// (check_dynptr_test.cc, check_call_test.cc) and for the kernel that the test runs on
+// (check_dynptr_kernel_test.cc).
 #pragma once
 
 #include "kernel/bpf/verifier_calls_test.h"
@@ -69,5 +70,6 @@ inline void set_map_fds(Insns& insns, const int* fds) {
 std::vector<RingCase> record_cases();    // reserved records: record_cases_test.cc
 std::vector<RingCase> dynptr_cases();    // dynptr_cases_test.cc
 std::vector<RingCase> callback_cases();  // dynptrs that callbacks are given: the same
+std::vector<RingCase> value_cases();     // values for helpers of maps: value_cases_test.cc
 
 }  // namespace barebpf::test

@@ -272,12 +272,15 @@ Result<void> check_pointer_unmodified(VerifierEnv& env, const RegState& reg, u32
 // -- stack (check_stack.cc) -------------------------------------------------------------------
 Result<void> check_stack_read(VerifierEnv& env, u32 regno, s32 off, u32 size, s32 dst_reg);
 Result<void> check_stack_write(VerifierEnv& env, u32 regno, s32 off, u32 size, s32 value_reg);
-// [off, off + size) of a stack pointer, off with the register's constant part. Read: every byte must
-// be initialised and is marked read; a helper may also have written there, so what it was given
-// becomes plain bytes. Write (helpers only): every byte becomes a number; do this after all other
-// arguments have been checked, or they would find these bytes initialised.
+// What becomes of a part of the stack. Load: an instruction reads it. The others are a helper's or a
+// function's: Read: it is as before; ReadWrite: it may have been written, and becomes plain bytes;
+// Fill: every byte becomes a number. Do that after all other arguments have been checked, or they
+// would find these bytes initialised.
+enum class StackUse : u8 { Load, Read, ReadWrite, Fill };
+// [off, off + size) of a stack pointer, off with the register's constant part. But for Fill, every
+// byte must be initialised and is marked read.
 Result<void> check_stack_range(VerifierEnv& env, u32 regno, s32 off, u32 size,
-                               bool zero_size_allowed, Access access, bool helper);
+                               bool zero_size_allowed, StackUse use);
 // Bytes [off, off+size) of a frame are overwritten with numbers; off constant and in bounds.
 Result<void> mark_stack_misc(VerifierEnv& env, FuncState& frame, s32 off, u32 size);
 // Room for slots down to fp-depth; NoMem.

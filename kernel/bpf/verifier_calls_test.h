@@ -30,7 +30,7 @@ enum TestMap : s32 {
     kTyped,        // BTF, but no lock
     kPercpu,       // PERCPU_ARRAY
     kQueue,        // QUEUE
-    kBloom,        // BLOOM_FILTER, without pop
+    kBloom,        // BLOOM_FILTER, without pop and for_each
     kArrayOfMaps,  // of maps like kArray
     kRing,         // RINGBUF
     kUserRing,     // USER_RINGBUF
@@ -87,6 +87,7 @@ inline void give_test_map_types(Map* maps) {
     for (const TestMap ring : {kRing, kUserRing}) maps[ring].key_size = maps[ring].value_size = 0;
     static MapOps no_pop = kTestMapOps, no_for_each = kTestMapOps;
     no_pop.pop = nullptr;
+    no_pop.for_each = nullptr;
     no_for_each.for_each = nullptr;
     maps[kBloom].ops = &no_pop;
     maps[kOther].ops = &no_for_each;
