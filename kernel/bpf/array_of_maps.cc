@@ -3,6 +3,14 @@
 //
 // A program's lookup gives the inner map itself, or null. User space puts maps in by descriptor and
 // reads their ids; programs cannot write.
+//
+// Locking: none. A look-up pairs with the release of the exchange in fd_array.cc: by its acquire, or, emitted, by
+// the dependency on the address that it loads. The inner map is there until the program's RCU read section ends: at
+// zero references map_put() frees after a grace period, and an update or delete by bpf(2) waits for one before it
+// returns (syscall_elem.h).
+//
+// Tests: map_in_map_test.cc; replacement under look-ups: map_in_map_torture_test.cc, array_inject_test.cc and, one
+// interleaving after the other, the explorer's scenario array_of_maps; against Linux: array_kernel_test.cc.
 #include "kernel/bpf/array_common.h"
 #include "kernel/bpf/fd_array.h"
 #include "kernel/bpf/insn.h"

@@ -34,13 +34,15 @@
 // Table::evict(). Never two of a class. The innermost is only tried, so a victim whose bucket is
 // busy is passed over, and no order of waiting can close a circle. `where` says which lock covers a
 // node; it changes only under that lock (and the new one), so it is read, the lock taken, and read
-// again.
+// again. Clang sees a wrong order: each lock is ACQUIRED_BEFORE the next one, and what takes a lock
+// EXCLUDES that of any object (&List::lock) and those after it. (testkit/codegen/lock_order_test.py)
 //
 // NMI: take() that interrupted this CPU's holder of a lock goes to the common list or to another
 // CPU's and fails (kNone) when none of them can be had. give_back() cannot fail: the node then
 // waits in `returned` for the next take().
 #pragma once
 
+#include "kernel/bpf/hash_bucket.h"
 #include "kernel/host/contract.h"
 
 namespace barebpf {
@@ -51,6 +53,7 @@ struct LruLocalClass {
 struct LruListClass {
     static constexpr host::LockClass kClass{"lru_list", 40};
 };
+static_assert(host::may_nest<LruLocalClass, LruListClass, HashBucketClass>());
 
 class BpfLruList {
 public:
@@ -74,10 +77,11 @@ public:
     //                               or its bucket is busy. Under locks of this file.
     //     void prefetch(u32 node)   it may be evicted soon
     template <class Table>
-    ALWAYS_INLINE u32 take(const Table& table);
+    ALWAYS_INLINE u32 take(const Table& table)
+        EXCLUDES(&Local::lock, &List::lock, &HashBucket::lock);
     // Of a node whose element the caller took out of the table, or never put in. Any context,
     // pinned, no bucket locked.
-    void give_back(u32 node);
+    void give_back(u32 node) EXCLUDES(&Local::lock, &List::lock, &HashBucket::lock);
 
     ALWAYS_INLINE void touch(u32 element) const {
         if (!referenced_[element].load(host::Order::Relaxed)) {
@@ -141,8 +145,8 @@ private:
     using ListLock = host::SpinLock<LruListClass>;
 
     struct Local {
-        LocalLock lock;
-        host::Atomic<u32> idle;  // visits by others since this CPU filled up
+        LocalLock lock ACQUIRED_BEFORE(&List::lock);  // of any list
+        host::Atomic<u32> idle;                       // visits by others since this CPU filled up
         Chain free GUARDED_BY(lock);
         Chain victims GUARDED_BY(lock);
         Chain pending GUARDED_BY(lock);
@@ -150,7 +154,7 @@ private:
         u32 next_visit GUARDED_BY(lock);
     };
     struct alignas(64) List {
-        ListLock lock;
+        ListLock lock ACQUIRED_BEFORE(&HashBucket::lock);
         Chain active GUARDED_BY(lock);
         Chain inactive GUARDED_BY(lock);
         Chain free GUARDED_BY(lock);
@@ -174,15 +178,19 @@ private:
     void flush_pending(Local& local, List& list) REQUIRES(local.lock, list.lock);
     void take_free(Local& local, u32 cpu, List& list) REQUIRES(local.lock, list.lock);
     void choose_victims(Local& local, u32 cpu, List& list) REQUIRES(local.lock, list.lock);
-    bool fill_up(Local& local, u32 cpu) REQUIRES(local.lock);
-    void take_free_only(Local& local, u32 cpu) REQUIRES(local.lock);
-    void visit(u32 cpu);
+    bool fill_up(Local& local, u32 cpu) REQUIRES(local.lock)
+        EXCLUDES(&List::lock, &HashBucket::lock);
+    void take_free_only(Local& local, u32 cpu) REQUIRES(local.lock)
+        EXCLUDES(&List::lock, &HashBucket::lock);
+    void visit(u32 cpu) EXCLUDES(&Local::lock, &List::lock, &HashBucket::lock);
     void return_later(u32 node);
-    void settle_returned();
+    void settle_returned() EXCLUDES(&Local::lock, &List::lock, &HashBucket::lock);
     void remove_from_list(List& list, u32 node, Kind kind) REQUIRES(list.lock);
     void make_free(List& list, u32 node) REQUIRES(list.lock);
-    bool give_back_locally(u32 node, u32 where);
-    bool give_back_to_list(u32 node, u32 where);
+    bool give_back_locally(u32 node, u32 where)
+        EXCLUDES(&Local::lock, &List::lock, &HashBucket::lock);
+    bool give_back_to_list(u32 node, u32 where)
+        EXCLUDES(&Local::lock, &List::lock, &HashBucket::lock);
     void empty_local(Local& local, List& list) REQUIRES(local.lock, list.lock);
     void count_chain(const Chain& chain, u32 where, u32* total, Census* census) const;
 
@@ -190,17 +198,23 @@ private:
     static constexpr u32 kRounds = 4;
 
     template <class Table>
-    u32 take_victim(Local& local, u32 cpu, const Table& table, bool spare) REQUIRES(local.lock);
+    u32 take_victim(Local& local, u32 cpu, const Table& table, bool spare) REQUIRES(local.lock)
+        EXCLUDES(&HashBucket::lock);
     template <class Table>
-    void evict_ahead(Local& local, u32 cpu, const Table& table) REQUIRES(local.lock);
+    void evict_ahead(Local& local, u32 cpu, const Table& table) REQUIRES(local.lock)
+        EXCLUDES(&List::lock, &HashBucket::lock);
     template <class Table>
-    u32 take_local(Local& local, u32 cpu, const Table& table, u32* visit) REQUIRES(local.lock);
+    u32 take_local(Local& local, u32 cpu, const Table& table, u32* visit) REQUIRES(local.lock)
+        EXCLUDES(&List::lock, &HashBucket::lock);
     template <class Table>
-    u32 take_pending(Local& local, const Table& table, bool spare) REQUIRES(local.lock);
+    u32 take_pending(Local& local, const Table& table, bool spare) REQUIRES(local.lock)
+        EXCLUDES(&HashBucket::lock);
     template <class Table>
-    u32 take_from_list(u32 cpu, const Table& table);
+    u32 take_from_list(u32 cpu, const Table& table)
+        EXCLUDES(&Local::lock, &List::lock, &HashBucket::lock);
     template <class Table>
-    NOINLINE u32 take_elsewhere(u32 cpu, const Table& table);
+    NOINLINE u32 take_elsewhere(u32 cpu, const Table& table)
+        EXCLUDES(&Local::lock, &List::lock, &HashBucket::lock);
 
     // Arrays from 0, which is not used.
     host::Atomic<u8>* referenced_ = nullptr;  // by element

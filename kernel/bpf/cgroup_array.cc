@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Array of cgroups: its shape only. A map can be made and described; no descriptor names a cgroup here, so
 // its slots stay empty, and the helpers that would ask it are not offered. fd_array.h is the layout.
+//
+// Locking: none, and nothing to order: no update gets as far as the exchange of a slot, and a delete finds null there.
+//
+// Tests: fd_array_torture_test.cc; against Linux: array_kernel_test.cc.
 #include "kernel/bpf/array_common.h"
 #include "kernel/bpf/fd_array.h"
 #include "kernel/bpf/map_in_map.h"

@@ -53,6 +53,7 @@
 #pragma once
 
 #include "kernel/bpf/element_limit.h"
+#include "kernel/bpf/hash_bucket.h"
 #include "kernel/bpf/map.h"
 #include "kernel/bpf/memalloc.h"
 #include "kernel/bpf/percpu_freelist.h"
@@ -61,22 +62,6 @@
 #include "kernel/lib/hash.h"
 
 namespace barebpf {
-
-struct HashBucketClass {
-    static constexpr host::LockClass kClass{"hash_bucket", 50};
-};
-
-struct alignas(64) HashBucket {
-    static constexpr u32 kSlots = 8;
-    using Lock = host::SpinLock<HashBucketClass>;
-
-    host::Atomic<u64> tags;
-    host::Atomic<u32> slots[kSlots];
-    Lock lock;
-    host::Atomic<u32> version;
-    host::Atomic<u32> overflow;
-};
-static_assert(sizeof(HashBucket) == 64, "a bucket is one cache line");
 
 // Numbers that look-ups need, where an instruction takes them from memory: each that had to be loaded first would be a register
 // more, of which the processor has only so many for the look-ups that it has under way.

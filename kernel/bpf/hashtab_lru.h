@@ -43,7 +43,7 @@ struct Lru : Preallocated {
     static ALWAYS_INLINE void touch(const HashMap* map, u32 index) {
         as_lru(map)->lru.touch(index);
     }
-    static ALWAYS_INLINE void give_back(HashMap* map, u32 index) {
+    static ALWAYS_INLINE void give_back(HashMap* map, u32 index) EXCLUDES(&HashBucket::lock) {
         BpfLruList& lru = as_lru(map)->lru;
         lru.give_back(lru.node(index));
     }
@@ -82,7 +82,7 @@ class Evictor {
 public:
     explicit Evictor(LruHashMap* map) : map_(map) {}
 
-    bool evict(u32 node) const {
+    bool evict(u32 node) const EXCLUDES(&HashBucket::lock) {
         const Hashed where = hashed_of(map_, map_->lru.place(node));
         // Nobody has put it anywhere since it was made or, behind a lock, given back (its place was the link then):
         // not to be looked for, as tag 0 is that of empty slots, in which its element's number may still stand.
@@ -116,21 +116,20 @@ public:
     static constexpr s64 kGone = 1;  // the key was there, and was not when its bucket was locked
 
     LruUpdate(LruHashMap* map, Hashed where, u64 flags) : map_(map), where_(where), flags_(flags) {}
-    ~LruUpdate() {
+    ~LruUpdate() EXCLUDES(&HashBucket::lock) {
         if (UNLIKELY(node_)) map_->lru.give_back(node_);
     }
     LruUpdate(const LruUpdate&) = delete;
     LruUpdate& operator=(const LruUpdate&) = delete;
 
-    bool take_node() EXCLUDES(where_.bucket->lock) {
+    bool take_node() EXCLUDES(&HashBucket::lock) {
         node_ = map_->lru.take(Evictor(map_));
         return node_ != BpfLruList::kNone;
     }
 
-    // 0, -errno or kGone. (The lock is named as in take_node(), so that the compiler sees that they exclude each
-    // other.)
+    // 0, -errno or kGone.
     template <u32 kKey, class Value>
-    ALWAYS_INLINE s64 store(const void* key, const void* value) {
+    ALWAYS_INLINE s64 store(const void* key, const void* value) EXCLUDES(&HashBucket::lock) {
         host::IrqState irq;
         if (UNLIKELY(!where_.bucket->lock.acquire_in_any_context(&irq)))
             return -to_int(Errno::Busy);

@@ -94,7 +94,7 @@ template <class Storage, class Value>
 class Gone {
 public:
     ALWAYS_INLINE explicit Gone(HashMap* map) : map_(map) {}
-    ALWAYS_INLINE ~Gone() {
+    ALWAYS_INLINE ~Gone() EXCLUDES(&HashBucket::lock) {
         if constexpr (kLater) {
             while (const u32 index = first_) {
                 u8* element = Storage::at(map_, index);
@@ -108,7 +108,7 @@ public:
     Gone& operator=(const Gone&) = delete;
 
     // The version of its bucket has moved on.
-    ALWAYS_INLINE void add(u32 index) {
+    ALWAYS_INLINE void add(u32 index) REQUIRES(&HashBucket::lock) {
         if constexpr (kLater) {
             link_of(Storage::at(map_, index)).store(first_, Order::Relaxed);
             first_ = index;

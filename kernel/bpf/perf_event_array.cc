@@ -3,6 +3,12 @@
 // descriptor; nobody can read a slot; programs write records to the events.
 //
 // The slots are emptied when the last descriptor of the map goes, unless BPF_F_PRESERVE_ELEMS was asked for.
+//
+// Locking: none. A writer's acquire in get() pairs with the exchange that put the event in. Who takes one out, be it
+// while programs write, drops its reference: the event is freed after a grace period, and a writer is inside an RCU
+// read section. How writers on one event nest: perf_event.h.
+//
+// Tests: perf_event_test.cc, perf_event_torture_test.cc; what can be made, against Linux: map_create_kernel_test.cc.
 #include "kernel/bpf/array_common.h"
 #include "kernel/bpf/fd_array.h"
 #include "kernel/bpf/map_in_map.h"

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "kernel/bpf/fd_array.h"
 #include "kernel/bpf/insn.h"
 #include "kernel/bpf/map.h"
 #include "kernel/bpf/map_client_test.h"
@@ -385,6 +386,22 @@ TEST_F(PerfEventTest, SlotsTakeEventsAndNothingElse) {
     }
     for (u32 i = 0; i < 3; ++i) host::rcu_barrier();
     EXPECT_EQ(machine::live_memory().blocks, before.blocks);
+}
+
+TEST_F(PerfEventTest, SlotsAreEmptiedWithTheLastDescriptorUnlessPreserved) {
+    PerfReader reader;
+    const u32 key = 1;
+    for (const u32 flags : {u32{0}, u32{BPF_F_PRESERVE_ELEMS}}) {
+        const int fd = Client::create(BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, 2, flags);
+        ASSERT_EQ(Client::update(fd, &key, &reader.fd), 0);
+        Map* map = map_get_by_fd(fd).value().map;  // as a program does that uses it
+        Client::close(fd);
+        {
+            host::RcuReadGuard rcu;
+            EXPECT_EQ(static_cast<FdArray*>(map)->get(key) != nullptr, flags != 0);
+        }
+        map_put(map);
+    }
 }
 
 TEST_F(PerfEventTest, AnAllocationThatFailsLeavesNothingBehind) {

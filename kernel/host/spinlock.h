@@ -17,9 +17,9 @@
 // and in NMI context after a bounded spin (the holder may itself be waiting for what we
 // interrupted). try_acquire() is the same without waiting at all, for what can do without.
 //
-// Order: locks nest only from a lower rank to a higher one. Clang's analysis checks what is
-// declared with ACQUIRED_BEFORE; the lock validator checks ranks at run time (docs/locking.md lists
-// them all).
+// Order: locks nest only from a lower rank to a higher one (docs/locking.md lists them all). The lock
+// validator checks that at run time, of all locks. Those that do nest are declared, by ACQUIRED_BEFORE
+// for Clang's analysis and by a static_assert of may_nest(), as in kernel/bpf/bpf_lru_list.h.
 #pragma once
 
 #include <host_backend/spinlock.h>
@@ -42,6 +42,15 @@ concept IsRawSpinLock = sizeof(L) == 4 && requires(L lock) {
 static_assert(IsRawSpinLock<backend::RawSpinLock>);
 
 using IrqState = Cpu::IrqState;
+
+// Whether a lock of each class may be taken while one of every class before it is held.
+template <class... Classes>
+consteval bool may_nest() {
+    u32 above = 0;
+    bool rising = true;
+    ((rising &= Classes::kClass.rank >= above, above = Classes::kClass.rank + 1u), ...);
+    return rising;
+}
 
 struct IrqSave {};
 struct NoIrq {};

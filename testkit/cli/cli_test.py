@@ -122,6 +122,41 @@ class Run(Scratch):
         # A rejected program does not keep its maps from being seen.
         self.assertEqual(barebpf("maps", own("rejected")).returncode, 0)
 
+    def test_maps_of_other_kinds(self):
+        arguments = ["run", own("kinds"), "--program", "kinds", "--pcap", capture("arp")]
+        raw = barebpf(*arguments, "--raw").stdout
+        # No program type that a packet runs can put a trace in: as if one had.
+        map_line = b"run: map traces 7 4 64 16 0\n"
+        trace = struct.pack("<8Q", 0x401000, 0xFFFFFFFF81000010, *[0] * 6).hex().encode()
+        self.assertIn(map_line, raw)
+        console = self.file("console", raw.replace(map_line, map_line + b"run: element 05000000 " + trace + b"\n"))
+        status, result = as_json(*arguments, "--from-guest", console)
+        self.assertEqual(status, 0)
+        maps = {m["name"]: [(e["key"], e["value"]) for e in m["elements"]] for m in result["maps"]}
+        flow = {"address": "7f000001", "port": 53, "protocol": 17}
+        self.assertEqual(maps["recent"], [(flow, {"packets": 10, "bytes": 420})])
+        for name in "per_cpu", "recent_per_cpu":
+            (key, values), = maps[name]
+            self.assertEqual((key, sum(cpu["bytes"] for cpu in values)), (flow, 420))
+        self.assertEqual(maps["tables"], [(7, "first"), (9, "second")])
+        self.assertEqual(maps["jumps"], [(0, "kinds"), (3, "other")])
+        self.assertEqual(maps["traces"], [(5, ["0x0000000000401000", "0xffffffff81000010"])])
+
+    def test_maps_lists_other_kinds(self):
+        text = barebpf("maps", own("kinds")).stdout.decode()
+        for phrase in (
+            "per_cpu (percpu_hash, 0 of 64 elements)",
+            "recent (lru_hash, 0 of 64 elements)",
+            "recent_per_cpu (lru_percpu_hash, 0 of 64 elements)",
+            "tables (hash_of_maps, 2 of 4 elements)\n    key  value\n      7  first\n      9  second\n",
+            "jumps (prog_array, 2 of 4 elements)\n    key  value\n      0  kinds\n      3  other\n",
+            "groups (cgroup_array, 2 slots)\n    (what was put in cannot be read)\n",
+            "traces (stack_trace, 0 of 16 elements)\n",
+            "records (ringbuf, 4,096 bytes)\n    (records are for a reader that maps it)\n",
+            "requests (user_ringbuf, 8,192 bytes)\n    (records are for a reader that maps it)\n",
+        ):
+            self.assertIn(phrase, text)
+
     def test_out_has_what_went_on(self):
         out = self.file("out.pcap")
         _, result = as_json("run", program("tc_firewall"), "--pcap", capture("mixed"), "--out", out)

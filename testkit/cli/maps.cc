@@ -129,7 +129,7 @@ private:
         if (is_queue(type_)) return contents_.elements.size();
         if (is_number_key(type_) && key.size() == 4) return number(key);
         if (type_ == BPF_MAP_TYPE_LPM_TRIE && key.size() > 4) return prefix_text(key);
-        return value_of(btf_, bpf_map__btf_key_type_id(map_), key.data(), key.size());
+        return value_of(btf_, object_.key_type(map_), key.data(), key.size());
     }
 
     void add_zeros() {

@@ -96,6 +96,7 @@ Object::Object(const std::string& path) : path_(path) {
     object_.reset(opening.object);
     // What others would find in a file system of their own is this process's alone.
     for (bpf_map* map : maps()) bpf_map__set_pin_path(map, nullptr);
+    for (const bpf_map* map : maps()) key_types_[map] = bpf_map__btf_key_type_id(map);
     if (programs().empty()) throw Failure(path + ": holds no BPF program", kCompile);
 }
 

@@ -5,6 +5,7 @@
 #include <bpf/libbpf.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,6 +21,8 @@ public:
     bpf_object* get() const { return object_.get(); }
     std::vector<bpf_program*> programs() const;
     std::vector<bpf_map*> maps() const;
+    // The BTF of its keys, also where libbpf forgets it when it loads: of a map of maps. 0: none.
+    uint32_t key_type(const bpf_map* map) const { return key_types_.at(map); }
     // The program of that name, or a usage error that lists what there is.
     bpf_program* program(const std::string& name) const;
 
@@ -32,6 +35,7 @@ private:
     };
     std::string path_;
     std::unique_ptr<bpf_object, Closer> object_;
+    std::map<const bpf_map*, uint32_t> key_types_;
 };
 
 // libbpf's warnings since the last call of forget_messages(), one a line.
