@@ -62,6 +62,31 @@ TEST_F(PercpuFreelistTest, SharesFairlyAtFirst) {
     for (u32 cpu = 0; cpu < host::possible_cpus(); ++cpu) EXPECT_FALSE(list_.cpu_is_empty(cpu));
 }
 
+TEST_F(PercpuFreelistTest, KnowsWhoseListIsEmpty) {
+    const u32 cpus = host::possible_cpus();
+    const u32 self = host::cpu_id();
+    const auto empty_lists = [&] {
+        u32 count = 0;
+        for (u32 cpu = 0; cpu < cpus; ++cpu) count += list_.cpu_is_empty(cpu);
+        return count;
+    };
+    make(2 * cpus);
+    EXPECT_EQ(empty_lists(), 0u);
+    EXPECT_FALSE(list_.this_cpu_is_empty());
+    const u32 first = pop();
+    EXPECT_FALSE(list_.this_cpu_is_empty()) << "one of two is left";
+    pop();
+    EXPECT_TRUE(list_.this_cpu_is_empty());
+    EXPECT_TRUE(list_.cpu_is_empty(self));
+    EXPECT_EQ(empty_lists(), 1u) << "others still have theirs";
+    drain();
+    EXPECT_EQ(empty_lists(), cpus);
+    push(first);
+    EXPECT_FALSE(list_.this_cpu_is_empty());
+    EXPECT_FALSE(list_.cpu_is_empty(self));
+    EXPECT_EQ(empty_lists(), cpus - 1);
+}
+
 // Few elements, many CPUs: everybody takes from everybody.
 TEST_F(PercpuFreelistTest, NothingIsLostOrHandedOutTwice) {
     constexpr u32 kCount = 24;

@@ -24,16 +24,18 @@ using test::KernelBpf;
 using test::OurBpf;
 using test::Side;
 
-constexpr u32 kWays = 6;            // traces that differ in their first frame
-constexpr u32 kFrames = 2;          // of each, as far as the maps here look
-constexpr u32 kTraces = kWays + 1;  // and what they have in common, when the first is left out
+constexpr u32 kWays = 6;    // traces that differ in their first frame
+constexpr u32 kFrames = 2;  // of each, as far as the maps here look
+// What they have in common, when the first is left out; and the way of user space into one of them.
+constexpr u32 kCommon = kWays, kUser = kWays + 1;
+constexpr u32 kTraces = kWays + 2;
 
-// Where a trace comes from: kWays, of the last trace.
+// Where a trace comes from, and what is asked for it.
 u32 way_of(u32 trace) {
     return trace % kWays;
 }
-u64 skip_of(u32 trace) {
-    return trace == kWays;
+u64 flags_of(u32 trace) {
+    return trace == kUser ? u64{BPF_F_USER_STACK} : trace == kCommon;
 }
 
 // ── The kernel's ──────────────────────────────────────────────────────────────────────────────
@@ -67,6 +69,8 @@ public:
         attr.test.ctx_in = test::address_of(&flags);
         attr.test.ctx_size_in = sizeof flags;
         const s64 result = KernelBpf::call(BPF_PROG_TEST_RUN, &attr, sizeof attr);
+        // Of a user stack this is the frame behind the system call.
+        asm volatile("" : : "r"(__builtin_frame_address(0)) : "memory");
         return result ? result : static_cast<s32>(attr.test.retval);
     }
 
@@ -134,7 +138,7 @@ public:
             values_[trace].assign(words(), 1);
             ASSERT_EQ(Client::lookup(fd_, &ids_[trace], values_[trace].data()), 0);
             ASSERT_NE(address(trace, 0), 0u);
-            if (build_ids_) {
+            if (build_ids_ && trace != kUser) {
                 EXPECT_EQ(static_cast<u32>(values_[trace][0]), u32{BPF_STACK_BUILD_ID_IP});
             }
             ASSERT_EQ(Client::erase(fd_, &ids_[trace]), 0);
@@ -143,7 +147,7 @@ public:
             EXPECT_NE(address(trace, 0), address(0, 0));
             EXPECT_EQ(address(trace, 1), address(0, 1));
         }
-        EXPECT_EQ(address(kWays, 0), address(0, 1)) << "the first frame is left out";
+        EXPECT_EQ(address(kCommon, 0), address(0, 1)) << "the first frame is left out";
     }
 
     void take_trace(u32 trace, u64 flags) {
@@ -213,7 +217,7 @@ private:
     }
     // From one place: the frames behind the first are the same each time.
     NOINLINE s64 get(u32 trace, u64 flags) {
-        const s64 result = traces_->get(way_of(trace), flags | skip_of(trace));
+        const s64 result = traces_->get(way_of(trace), flags | flags_of(trace));
         asm volatile("" : : "r"(__builtin_frame_address(0)) : "memory");
         return result;
     }

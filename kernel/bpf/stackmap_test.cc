@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "kernel/bpf/stackmap.h"
 
+#include <algorithm>
 #include <cstring>
 #include <set>
 #include <vector>
@@ -217,6 +218,73 @@ TEST_F(StackMapTest, GetStackCopiesTheTrace) {
     EXPECT_EQ(get_stack(32, BPF_F_USER_BUILD_ID), kInval);
     EXPECT_EQ(get_stack(16, 255), kFault);
     EXPECT_EQ(buffer[0], 0u);
+}
+
+// A process has one stack, which is the user's too; a guest has no user space, and so no frames.
+bool user_space_has_frames() {
+    u64 frame;
+    return host::walk_user_stack(0, &frame, 1) > 0;
+}
+
+// Where in the trace the calls of the chain are, one behind the other; the trace's end if they are not.
+size_t place_of_chain(const std::vector<u64>& trace, const Call& call) {
+    const auto at = std::search(trace.begin(), trace.end(), call.frames, call.frames + 2);
+    return static_cast<size_t>(at - trace.begin());
+}
+
+TEST_F(StackMapTest, AUserStackIsKeptWhereThereIsOne) {
+    make(stack_attr(64, 16 * 8));
+    EXPECT_EQ(get(BPF_F_USER_STACK | 255), kFault);
+    EXPECT_EQ(get(BPF_F_USER_STACK | u64{1} << 11), kInval);
+    s64 first = 0;
+    for (u32 i = 0; i < 3; ++i) {  // from one place: the whole way is the trace
+        const s64 id = get(BPF_F_USER_STACK);
+        if (i == 0) first = id;
+        EXPECT_EQ(id, first);
+    }
+    if (!user_space_has_frames()) {
+        EXPECT_EQ(first, kFault);
+        u32 next;
+        EXPECT_EQ(map_->ops->next_key(map_, nullptr, &next), kNoEnt);
+        return;
+    }
+    ASSERT_GE(first, 0);
+    const size_t place = place_of_chain(lookup(first), call_);
+    ASSERT_LT(place, 15u);
+    const s64 skipped = get(BPF_F_USER_STACK | place);
+    ASSERT_GE(skipped, 0);
+    EXPECT_EQ(place_of_chain(lookup(skipped), call_), 0u);
+}
+
+TEST_F(StackMapTest, GetStackCopiesTheUserStackWhereThereIsOne) {
+    constexpr size_t kFrames = 16;
+    std::vector<u64> buffer;
+    const auto get_stack = [&](u64 flags) {
+        buffer.assign(4 * kFrames, ~u64{0});
+        const u64 each = flags & BPF_F_USER_BUILD_ID ? sizeof(bpf_stack_build_id) : 8;
+        call_ = {
+            nullptr,       flags | BPF_F_USER_STACK, 0, {}, reinterpret_cast<u8*>(buffer.data()),
+            kFrames * each};
+        one_way(&call_);
+        return call_.result;
+    };
+    const bool there = user_space_has_frames();
+    const s64 bytes = get_stack(0);
+    const size_t place = place_of_chain(buffer, call_);
+    const s64 with_build_ids = get_stack(BPF_F_USER_BUILD_ID);
+    if (!there) {
+        EXPECT_EQ(bytes, kFault);
+        EXPECT_EQ(with_build_ids, kFault);
+        EXPECT_EQ(buffer[0], 0u);
+        return;
+    }
+    ASSERT_GE(bytes, 24);
+    ASSERT_LT(place, static_cast<size_t>(bytes) / 8 - 1);
+    ASSERT_EQ(with_build_ids, bytes * 4);
+    const auto* records = reinterpret_cast<const bpf_stack_build_id*>(buffer.data());
+    EXPECT_EQ(records[place].status, BPF_STACK_BUILD_ID_IP);
+    EXPECT_EQ(records[place].ip, call_.frames[0]);
+    EXPECT_EQ(records[place + 1].ip, call_.frames[1]);
 }
 
 TEST_F(StackMapTest, AFailedCreationLeavesNothing) {

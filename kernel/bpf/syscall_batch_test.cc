@@ -321,5 +321,30 @@ TEST_F(BucketBatch, NoMemory) {
     EXPECT_EQ(tried, 2u);
 }
 
+// What was taken out before memory ran out is counted, and where the walk is says where to go on.
+TEST_F(BucketBatch, NoMemoryOnTheWay) {
+    use({3, 300, 2});
+    host::rcu_barrier();
+    const auto before = machine::live_memory();
+    u32 taken = 0;
+    const auto take = [&](bool first) {
+        Batch b = batch(1000, first);
+        b.command = BPF_MAP_LOOKUP_AND_DELETE_BATCH;
+        const s64 result = run(b);
+        expect_keys(taken, b.count);
+        taken += b.count;
+        return result;
+    };
+    machine::fail_allocation_after(1);
+    EXPECT_EQ(take(true), error(Errno::NoMem));
+    EXPECT_TRUE(machine::stop_failing_allocations());
+    EXPECT_EQ(taken, 3u);
+    EXPECT_EQ(cursor_, 1u);
+    EXPECT_FALSE(made_up.erased[1]);
+    EXPECT_EQ(machine::live_memory().blocks, before.blocks);
+    EXPECT_EQ(take(false), error(Errno::NoEnt));
+    EXPECT_EQ(taken, 305u);
+}
+
 }  // namespace
 }  // namespace barebpf

@@ -44,6 +44,38 @@ TEST_F(SyscallMap, AttrMayBeShorterOrLongerThanOurs) {
     EXPECT_EQ(create(245), error(Errno::TooBig));
 }
 
+// Of sockets, devices, CPUs, cgroups, tasks and inodes, and what came after 6.1.
+TEST_F(SyscallMap, ATypeThatIsNotBuiltIsInvalid) {
+    constexpr struct {
+        const char* name;
+        u32 type, key_size, value_size, flags;
+    } kTypes[] = {
+        {"unspec", BPF_MAP_TYPE_UNSPEC, 4, 4, 0},
+        {"devmap", BPF_MAP_TYPE_DEVMAP, 4, 4, 0},
+        {"devmap_hash", BPF_MAP_TYPE_DEVMAP_HASH, 4, 4, 0},
+        {"cpumap", BPF_MAP_TYPE_CPUMAP, 4, 4, 0},
+        {"xskmap", BPF_MAP_TYPE_XSKMAP, 4, 4, 0},
+        {"sockmap", BPF_MAP_TYPE_SOCKMAP, 4, 4, 0},
+        {"sockhash", BPF_MAP_TYPE_SOCKHASH, 4, 4, 0},
+        {"reuseport_sockarray", BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, 4, 4, 0},
+        {"cgroup_storage", BPF_MAP_TYPE_CGROUP_STORAGE, 8, 8, 0},
+        {"percpu_cgroup_storage", BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE, 8, 8, 0},
+        {"sk_storage", BPF_MAP_TYPE_SK_STORAGE, 4, 8, BPF_F_NO_PREALLOC},
+        {"inode_storage", BPF_MAP_TYPE_INODE_STORAGE, 4, 8, BPF_F_NO_PREALLOC},
+        {"task_storage", BPF_MAP_TYPE_TASK_STORAGE, 4, 8, BPF_F_NO_PREALLOC},
+        {"struct_ops", BPF_MAP_TYPE_STRUCT_OPS, 4, 8, 0},
+        {"cgrp_storage", 32, 4, 8, BPF_F_NO_PREALLOC},
+        {"arena", 33, 0, 0, BPF_F_MMAPABLE},
+        {"insn_array", 34, 4, 8, 0},
+        {"beyond all", ~u32{0}, 4, 4, 0},
+    };
+    for (const auto& one : kTypes) {
+        EXPECT_EQ(Client::create(one.type, one.key_size, one.value_size, 1, one.flags),
+                  error(Errno::Inval))
+            << one.name;
+    }
+}
+
 TEST_F(SyscallMap, WhatACommandDoesNotUseMustBeZero) {
     const int fd = make(BPF_MAP_TYPE_HASH);
     bpf_attr attr{};

@@ -261,7 +261,8 @@ struct HashNmi : HashScenario {
         check(found(keys[0]), "a key that stays is not found in an NMI");
         for (const u32 key : {elsewhere, keys[0]}) {
             const s64 updated = update(key, 3);
-            check(updated == 0 || updated == -to_int(Errno::Busy) ||
+            // Busy only what the interrupted code has locked. Who else updates there is done soon.
+            check(updated == 0 || (key == keys[0] && updated == -to_int(Errno::Busy)) ||
                       (kFlags && updated == -to_int(Errno::NoMem)),
                   "an update in an NMI failed");
         }
