@@ -415,9 +415,13 @@ class Pack(Scratch):
             return file.read()
 
     def test_every_example(self):
+        maps_alone = program("map_objects")
+        self.says_no(barebpf("pack", maps_alone, "--out", self.file("out.bundle")), "holds no BPF program")
         paths = sorted(glob.glob(os.path.join(cli_support.PROGRAMS, "*.bpf.o")))
         self.assertGreater(len(paths), 7)
         for path in paths:
+            if path == maps_alone:
+                continue
             bundle = self.pack(path)
             self.assertEqual(bundle[:8], b"barebpf\0")
             self.assertEqual(struct.unpack_from("<II", bundle, 8), (1, len(bundle)))
