@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Torture for arrays of values: BPF_F_LOCK and words without it; counters of each CPU.
-#include "kernel/bpf/arraymap.h"
+// Torture for per-CPU arrays: counters of each CPU. (Arrays: locked_torture_test.cc.)
 #include "kernel/bpf/map_torture_test.h"
 
 namespace barebpf {
@@ -9,84 +8,6 @@ namespace {
 using host::Atomic;
 using host::Order;
 using test::Random;
-
-// ── ARRAY ─────────────────────────────────────────────────────────────────────────────────────
-
-class ArrayTorture : public test::MapTorture<> {
-public:
-    using Words = test::Stamp<6>;
-    struct Value {
-        u32 lock, unused;
-        Words words;
-    };
-    static constexpr u32 kLocked = 4;  // elements below are only written under their lock
-    static constexpr u32 kEntries = 8;
-
-    void work(Random& random, u32) {
-        const InsideProgram inside;
-        turn(random, random.below(kEntries));
-    }
-    // A lock may be held by what an NMI interrupts; an interrupt never comes then.
-    void interrupt(Random& random) {
-        turn(random,
-             host::in_nmi() ? kLocked + random.below(kEntries - kLocked) : random.below(kEntries));
-    }
-
-protected:
-    void turn(Random& random, u32 index) {
-        const bool locked = index < kLocked;
-        const u64 flag = locked ? BPF_F_LOCK : 0;
-        Value value{~0u, 0, Words::of(index, random.below(1u << 24))};
-        if (random.one_in(2)) {
-            const s64 result = map_->ops->update(map_, &index, &value, flag);
-            verdict_.expect(result == 0, "no update");
-        } else if (random.one_in(4)) {
-            walk();
-        } else {
-            const s64 result = map_->ops->copy_value(map_, &index, &value, flag);
-            verdict_.expect(result == 0 && value.lock == 0, "no look-up");
-            verdict_.expect(value.words.is_of(index, locked),
-                            locked ? "torn under a lock" : "torn");
-        }
-    }
-    void walk() {
-        struct Census : ElementVisitor {
-            u32 count = 0;
-            bool sound = true;
-            static bool visit_one(ElementVisitor* visitor, const void* key, void* value) {
-                auto* self = static_cast<Census*>(visitor);
-                const u32 index = *static_cast<const u32*>(key);
-                self->sound &= index == self->count++;
-                const u64* words = static_cast<Value*>(value)->words.words;
-                for (u32 i = 0; i < 6; ++i) {
-                    const u64 word = host::atomic_at<u64>(words + i).load(Order::Relaxed);
-                    self->sound &= Words::word_is_of(word, i, index);
-                }
-                return true;
-            }
-        } census;
-        census.visit = Census::visit_one;
-        map_->ops->for_each(map_, &census);
-        verdict_.expect(census.count == kEntries && census.sound, "walk");
-    }
-};
-
-TEST_F(ArrayTorture, WhatIsWrittenUnderALockIsNeverTorn) {
-    make(test::map_attr(BPF_MAP_TYPE_ARRAY, 4, sizeof(Value), kEntries));
-    map_->spin_lock_offset = 0;
-    for (u32 index = 0; index < kEntries; ++index) {
-        const Value value{0, 0, Words::of(index, 0)};
-        ASSERT_EQ(map_->ops->update(map_, &index, &value, 0), 0);
-    }
-    test::torture(*this);
-    for (u32 index = 0; index < kEntries; ++index) {
-        const auto* value = static_cast<Value*>(map_->ops->lookup(map_, &index));
-        EXPECT_EQ(value->lock, 0u) << index;
-        EXPECT_TRUE(value->words.is_of(index, index < kLocked)) << index;
-    }
-}
-
-// ── PERCPU_ARRAY ──────────────────────────────────────────────────────────────────────────────
 
 class PercpuArrayTorture : public test::MapTorture<> {
 public:

@@ -27,8 +27,8 @@ const Kind kKinds[] = {
     {"LruPerCpuOwnLists", BPF_MAP_TYPE_LRU_PERCPU_HASH, BPF_F_NO_COMMON_LRU},
 };
 
-constexpr u32 kResting = 2;   // numbers below are never deleted nor replaced
-constexpr u32 kStaying = 4;   // numbers below are never deleted
+constexpr u32 kResting = 2;   // numbers below are never deleted nor replaced, if any stay
+constexpr u32 kStaying = 4;   // numbers below are never deleted, if any stay
 constexpr u32 kNumbers = 96;  // all that there are
 constexpr u32 kEntries = 64;
 
@@ -48,7 +48,8 @@ public:
             case 1:
                 return list_keys();
             case 2:
-                return collect();
+                // Who empties buckets lets none stay.
+                return collect(none_stays_ && random.one_in(4));
             default:
                 change_or_look(random, number);
         }
@@ -67,15 +68,21 @@ protected:
     bool on_demand() const { return GetParam().flags & BPF_F_NO_PREALLOC; }
     static u64 key_of(u32 number) { return u64{number} << 32 | ~number; }
 
-    void make_full_of_the_staying() {
+    void make_map_for_torture() {
         make(test::map_attr(GetParam().type, 8, sizeof(Value),
                             evicts() ? 8 * host::possible_cpus() : kEntries, GetParam().flags));
         values_per_element_ = percpu() ? host::possible_cpus() : 1;
+    }
+    void make_full_of_the_staying() {
+        make_map_for_torture();
+        none_stays_ = false;
         for (u32 number = 0; number < kStaying; ++number) {
             ASSERT_EQ(update(number, 0, BPF_NOEXIST), 0);
         }
         balance_.store(kStaying, Order::Relaxed);
     }
+    bool stays(u32 number) const { return !none_stays_ && number < kStaying && !evicts(); }
+    bool rests(u32 number) const { return !none_stays_ && number < kResting; }
     s64 update(u32 number, u32 counter, u64 flags) {
         const u64 key = key_of(number);
         const Value value = Value::of(number, counter);
@@ -83,7 +90,7 @@ protected:
     }
 
     void change_or_look(Random& random, u32 number) {
-        const bool stays = number < kStaying && !evicts();
+        const bool stays = this->stays(number);
         switch (random.below(8)) {
             case 0:
             case 1:
@@ -94,8 +101,8 @@ protected:
                 return stays ? look(number, true) : take(number);
             case 4:
             case 5:
-                return number < kResting ? look(number, stays)
-                                         : replace(number, random.below(1u << 24), stays);
+                return rests(number) ? look(number, stays)
+                                     : replace(number, random.below(1u << 24), stays);
             case 6:
                 return see(number, stays);
             default:
@@ -183,7 +190,7 @@ protected:
     };
     // The visitor reads the key after the walk has found it: what was replaced may be another's element by then.
     void walk() {
-        const u32 seen_once = percpu() ? kStaying : kResting;
+        const u32 seen_once = none_stays_ ? 0 : percpu() ? kStaying : kResting;
         Census census;
         census.visit = Census::visit_one;
         map_->ops->for_each(map_, &census);
@@ -203,16 +210,19 @@ protected:
             error = map_->ops->next_key(map_, &at, &next);
         }
     }
-    void collect() {
+    void collect(bool erasing) {
         static constexpr u32 kRoom = 8;
         u64 keys[kRoom];
         Value values[kRoom * 8];
         CollectedBucket out{reinterpret_cast<u8*>(keys), reinterpret_cast<u8*>(values),
                             values_per_element_ <= 8 ? kRoom : kRoom * 8 / values_per_element_, 0};
         for (u32 bucket = 0;; ++bucket) {
-            const s64 error = map_->ops->collect_bucket(map_, bucket, false, 0, &out);
+            const s64 error = map_->ops->collect_bucket(map_, bucket, erasing, 0, &out);
             if (error == -to_int(Errno::NoEnt)) break;
             verdict_.succeeded(error, {}, "collect");
+            if (erasing && error == 0 && out.count <= out.capacity) {
+                balance_.fetch_sub(out.count, Order::Relaxed);
+            }
             for (u32 i = 0; error == 0 && out.count <= out.capacity && i < out.count; ++i) {
                 const u32 number = static_cast<u32>(keys[i] >> 32);
                 for (u32 cpu = 0; cpu < values_per_element_; ++cpu) {
@@ -258,6 +268,7 @@ protected:
     }
 
     u32 values_per_element_ = 1;
+    bool none_stays_ = true;
     Atomic<u32> balance_{};
 };
 INSTANTIATE_TEST_SUITE_P(Kinds, HashKindsTorture, ::testing::ValuesIn(kKinds),
@@ -265,6 +276,13 @@ INSTANTIATE_TEST_SUITE_P(Kinds, HashKindsTorture, ::testing::ValuesIn(kKinds),
 
 TEST_P(HashKindsTorture, NothingIsLostOrMadeUp) {
     make_full_of_the_staying();
+    test::torture(*this);
+    evicts() ? expect_lists_whole() : expect_nothing_lost();
+}
+
+// As bpf(2)'s LOOKUP_AND_DELETE_BATCH does it.
+TEST_P(HashKindsTorture, NothingIsLostWhereBucketsAreEmptied) {
+    make_map_for_torture();
     test::torture(*this);
     evicts() ? expect_lists_whole() : expect_nothing_lost();
 }

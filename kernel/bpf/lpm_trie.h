@@ -123,7 +123,7 @@ struct Wide {
     u32 path;
     u32 mask;
     u16 runs;
-    u16 deep;   // so many entries may be
+    u16 deep;  // so many entries may be
     u32 cover;  // a prefix of 8 to 16 bits that runs have where none of the node's own is (lpm_shortcut.h)
     // From here on a cache line begins: what stands before is for writers, and readers reach fewer lines.
     u8 after[8];
@@ -185,7 +185,7 @@ struct LpmTrie : Map {
     host::Atomic<u32> everywhere{};  // the leaf of length 0
     host::RcuPointer<lpm::Shortcut> shortcut;
     lpm::Standing* standing = nullptr;  // of a trie for many entries, from its creation to its end
-    u32 data_size = 0;  // bytes of a key behind its length
+    u32 data_size = 0;                  // bytes of a key behind its length
     u32 max_prefixlen = 0;
     ObjectSpace space;
 
