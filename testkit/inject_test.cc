@@ -89,6 +89,35 @@ TEST(Inject, NmisComeWhileALockIsHeld) {
     EXPECT_GE(seen.while_held.load(Order::Relaxed), 20u);
 }
 
+// As one's handler keeps others off.
+TEST(Inject, NmisDoNotNest) {
+    struct Seen {
+        Atomic<u32> depth[host::kMaxCpus]{};
+        Atomic<u32> nested{};
+    } seen;
+    Atomic<u32> enough{};
+    const u32 cpus = test::cpus_up_to(2);
+    test::run_on_cpus(cpus, [&](u32 cpu) {
+        if (cpu) {
+            while (!enough.load(Order::Relaxed)) host::spin_hint();
+            return;
+        }
+        Storm storm(
+            {.kind = Kind::Nmi, .cpu_count = cpus, .mean_gap_ns = 20'000},
+            [](void* argument) {
+                auto* to = static_cast<Seen*>(argument);
+                Atomic<u32>& depth = to->depth[host::cpu_id()];
+                if (depth.fetch_add(1, Order::Relaxed)) to->nested.fetch_add(1, Order::Relaxed);
+                for (u32 i = 0; i < 500; ++i) host::spin_hint();
+                depth.fetch_sub(1, Order::Relaxed);
+            },
+            &seen);
+        while (storm.served() < test::rounds(1000)) host::spin_hint();
+        enough.store(1, Order::Relaxed);
+    });
+    EXPECT_EQ(seen.nested.load(Order::Relaxed), 0u);
+}
+
 TEST(Inject, ATraceKnowsWhereALockIsHeld) {
     host::Cpu::Entry entry;
     static Place place;

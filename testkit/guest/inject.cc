@@ -41,6 +41,7 @@ struct StormState {
     inject::Handler handler;
     void* argument;
     StormCpu cpus[kMaxGuestCpus];
+    Atomic<u32> in_nmi[kMaxGuestCpus];  // a handler of NMIs runs there
 };
 constinit StormState storm{};
 
@@ -70,9 +71,13 @@ void serve() {
     storm.served.fetch_add(1, Order::Relaxed);
 }
 
+// A handler that runs in a step's trap does not keep an NMI off, as an NMI's own does.
 void storm_nmi(void*) {
-    if (!begin_storm_work()) return;
+    Atomic<u32>& here = storm.in_nmi[this_cpu()];
+    if (here.load(Order::Relaxed) || !begin_storm_work()) return;
+    here.store(1, Order::Relaxed);
     serve();
+    here.store(0, Order::Relaxed);
     end_storm_work();
 }
 
