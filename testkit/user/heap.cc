@@ -2,7 +2,8 @@
 // The heap and per-CPU memory of the user backend.
 //
 // Small blocks come from malloc, with simulated interrupts off meanwhile (a handler that allocates
-// must not find malloc half-way). Large ones are mappings of their own, aligned and advised for
+// must not find malloc half-way). Larger ones are mappings of their own, so that each goes back when it is freed:
+// malloc would keep them, and give all back at once, in milliseconds. The largest are aligned and advised for
 // huge pages: a map of a million entries is walked at random, and the TLB reach decides.
 // Live memory is counted per CPU slot, with plain additions: only the owner of a slot counts there.
 #include <stdlib.h>
@@ -20,7 +21,7 @@ Atomic<s64> failure_countdown{-1};
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
-constexpr size_t kMapFrom = size_t{256} << 10;
+constexpr size_t kMapFrom = size_t{32} << 10;
 
 struct alignas(64) Counters {
     Atomic<s64> bytes;

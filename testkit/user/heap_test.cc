@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <sys/mman.h>
+
 #include "testkit/test.h"
 #include "testkit/user/user.h"
 
@@ -28,6 +30,23 @@ TEST_F(Heap, LiveMemoryIsCounted) {
     EXPECT_EQ(reinterpret_cast<uintptr_t>(large) % (2 << 20), 0u);
     host::free(small, 100, owner_);
     host::free(large, 10 << 20, owner_);
+}
+
+// Not all together when the last of them has been freed, which would take long.
+TEST_F(Heap, EachLargerBlockGoesBackWhenItIsFreed) {
+    constexpr size_t kSize = 40 << 10;
+    host::Cpu::Entry inside;
+    void* blocks[64];
+    for (void*& block : blocks) {
+        block = host::alloc(kSize, AllocContext::Atomic, owner_);
+        ASSERT_NE(block, nullptr);
+    }
+    for (void* block : blocks) {
+        unsigned char resident;
+        EXPECT_EQ(mincore(block, 4096, &resident), 0);
+        host::free(block, kSize, owner_);
+        EXPECT_EQ(mincore(block, 4096, &resident), -1);
+    }
 }
 
 // What is freed on another CPU than it was allocated on still balances.
