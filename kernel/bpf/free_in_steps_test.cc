@@ -1,23 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "kernel/bpf/free_in_steps.h"
 
+#include "kernel/bpf/free_in_steps_test.h"
 #include "testkit/machine.h"
 #include "testkit/test.h"
 
 namespace barebpf {
 namespace {
 
-// A callback that waits for this CPU to be left: it runs as soon as somebody yields.
-struct Waiting {
-    host::RcuHead head;
-    bool ran = false;
-
-    Waiting() {
-        host::call_rcu(&head,
-                       [](host::RcuHead* of) { reinterpret_cast<Waiting*>(of)->ran = true; });
-    }
-    ~Waiting() { host::rcu_barrier(); }
-};
+using test::Waiting;
 
 TEST(FreeInSteps, OthersHaveTheCpuMeanwhile) {
     host::Cpu::Entry inside;

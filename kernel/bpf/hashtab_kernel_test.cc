@@ -13,9 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "kernel/bpf/map_client_test.h"
+#include "kernel/bpf/map_btf_test.h"
 #include "testkit/test.h"
-#include "uapi/linux/btf.h"
 
 namespace barebpf {
 namespace {
@@ -25,42 +24,11 @@ using Contents = std::map<Bytes, u32>;
 
 constexpr u32 kInner = 3;
 constexpr u32 kLockOffset = 4;  // in a value of 16 bytes: u32, bpf_spin_lock, u64
-constexpr u32 kLockedType = 4, kKeyType = 1;
 
 struct Shape {
     u32 type, key_size, value_size, entries, flags;
     bool locked;
 };
-
-std::vector<u8> make_btf() {
-    const char strings[] = "\0u32\0u64\0bpf_spin_lock\0val\0locked\0a\0b\0c";
-    const u32 structure = BTF_KIND_STRUCT << 24;
-    const u32 types[] = {1,  BTF_KIND_INT << 24,
-                         4,  32,
-                         5,  BTF_KIND_INT << 24,
-                         8,  64,
-                         9,  structure | 1,
-                         4,  23,
-                         1,  0,
-                         27, structure | 3,
-                         16, 34,
-                         1,  0,
-                         36, 3,
-                         32, 38,
-                         2,  64};
-    btf_header header{};
-    header.magic = BTF_MAGIC;
-    header.version = BTF_VERSION;
-    header.hdr_len = sizeof header;
-    header.type_len = sizeof types;
-    header.str_off = sizeof types;
-    header.str_len = sizeof strings;
-    std::vector<u8> blob(sizeof header + sizeof types + sizeof strings);
-    std::memcpy(blob.data(), &header, sizeof header);
-    std::memcpy(blob.data() + sizeof header, types, sizeof types);
-    std::memcpy(blob.data() + sizeof header + sizeof types, strings, sizeof strings);
-    return blob;
-}
 
 template <class Bpf>
 class Side {
@@ -79,11 +47,7 @@ public:
             inner_[i] = Client::create(BPF_MAP_TYPE_ARRAY, 4, 4, 1);
             inner_ids_[i] = id_of(inner_[i]);
         }
-        const std::vector<u8> blob = make_btf();
-        bpf_attr attr{};
-        attr.btf = test::address_of(blob.data());
-        attr.btf_size = static_cast<u32>(blob.size());
-        btf_ = static_cast<int>(Bpf::call(BPF_BTF_LOAD, &attr, sizeof attr));
+        btf_ = test::btf::load<Bpf>();
         ASSERT_GE(btf_, 0);
     }
     int open(const Shape& shape) {
@@ -94,8 +58,8 @@ public:
         if (of_maps()) attr.inner_map_fd = static_cast<u32>(inner_[0]);
         if (shape.locked) {
             attr.btf_fd = static_cast<u32>(btf_);
-            attr.btf_key_type_id = kKeyType;
-            attr.btf_value_type_id = kLockedType;
+            attr.btf_key_type_id = test::btf::kU32;
+            attr.btf_value_type_id = test::btf::kLocked;
         }
         return fd_ = Client::create(attr);
     }

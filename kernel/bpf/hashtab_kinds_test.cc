@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kernel/bpf/free_in_steps_test.h"
 #include "kernel/bpf/hashtab.h"
 #include "kernel/bpf/map_test.h"
 #include "kernel/lib/bits.h"
@@ -333,16 +334,10 @@ TEST_P(HashKinds, ALargeMapIsFreedInSteps) {
     host::rcu_barrier();
     make(150'000);  // so that at least the buckets take more than one step
     for (u32 i = 0; i < 1000; ++i) ASSERT_EQ(update(i, i), 0);
-    struct Waiting {
-        host::RcuHead head;
-        bool ran;
-    } waiting{};
-    host::call_rcu(&waiting.head,
-                   [](host::RcuHead* head) { reinterpret_cast<Waiting*>(head)->ran = true; });
+    const test::Waiting waiting;
     map_->ops->free(map_);
     map_ = nullptr;
     EXPECT_TRUE(waiting.ran);
-    host::rcu_barrier();
 }
 
 // Without preallocation memory comes as it is needed; when it does not, there is the reserve.

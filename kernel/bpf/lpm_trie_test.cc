@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernel/bpf/free_in_steps_test.h"
 #include "kernel/bpf/lpm_model_test.h"
 #include "kernel/bpf/lpm_shortcut.h"
 #include "testkit/inject.h"
@@ -371,15 +372,9 @@ TEST_F(LpmTest, ALargeTrieIsFreedInSteps) {
                   0);
     }
     for (u32 i = 0; i < 3; ++i) host::rcu_barrier();  // one batch of old nodes after the other
-    struct Waiting {
-        host::RcuHead head;
-        bool ran;
-    } waiting{};
-    host::call_rcu(&waiting.head,
-                   [](host::RcuHead* head) { reinterpret_cast<Waiting*>(head)->ran = true; });
+    const test::Waiting waiting;
     map->ops->free(map);
     EXPECT_TRUE(waiting.ran);
-    host::rcu_barrier();
 }
 
 // ── Allocations that fail ──
